@@ -1,0 +1,50 @@
+//! Commit timestamps: one sequence per tenant.
+//!
+//! 48 bits of milliseconds since the Unix epoch, 16 bits of sequence. They order the commits of one tenant and mean
+//! nothing between tenants. The wall clock only keeps them readable: a timestamp is always greater than the one before
+//! it, whatever the clock says (§5 of the design).
+
+use std::fmt;
+
+/// The time of a commit, or of a snapshot, in one tenant's order.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// Before every commit.
+    pub const ZERO: Timestamp = Timestamp(0);
+    pub const MAX: Timestamp = Timestamp(u64::MAX);
+
+    /// Furthest that one commit may move the tenant's time ahead of the commit before it, in milliseconds (a day): a clock that
+    /// jumps further does not take the tenant with it, and the sequence counts on instead.
+    pub const STEP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
+
+    pub fn from_ms(ms: u64) -> Timestamp {
+        Timestamp(ms << 16)
+    }
+
+    pub fn ms(self) -> u64 {
+        self.0 >> 16
+    }
+
+    /// The timestamp of the commit after `self`, proposed when the wall clock showed `wall_ms`:
+    /// `max(self + 1, wall)`, unless the wall is implausibly far ahead. Deterministic: replicas agree.
+    pub fn after(self, wall_ms: u64) -> Timestamp {
+        let next = Timestamp(self.0 + 1);
+        let wall = Timestamp(wall_ms.min((1 << 48) - 1) << 16);
+        let leap = self != Timestamp::ZERO && wall.ms().saturating_sub(self.ms()) > Self::STEP_MS_MAX;
+        if leap { next } else { next.max(wall) }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.ms(), self.0 & 0xffff)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
