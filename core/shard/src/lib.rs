@@ -1,1 +1,5 @@
+//! Replicas of shards.
 
+mod client;
+
+pub use client::{CommitRequest, GetReply, ReadAt, Request, Response, ScanReply, ShardClient, ShardError, Target};

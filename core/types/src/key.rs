@@ -24,6 +24,12 @@ pub const KEY_BYTES_MAX: usize = 4096;
 pub struct Key(pub Vec<u8>);
 
 impl Key {
+    /// The one key that every DDL transaction of a tenant writes and every other transaction reads: table 1, index 1, no
+    /// columns. Its value is the catalog version.
+    pub fn catalog_version() -> Key {
+        KeyBuilder::new(TableId(1), IndexId(1)).build()
+    }
+
     /// The key as stored: with the inverted timestamp, so that newer versions come first.
     pub fn at(&self, ts: Timestamp) -> Vec<u8> {
         let mut stored = Vec::with_capacity(self.0.len() + 8);
