@@ -14,8 +14,14 @@
 mod clock;
 mod disk;
 mod entropy;
+mod fake_disk;
 mod net;
 mod tasks;
+
+/// Test doubles for the seam.
+pub mod fake {
+    pub use crate::fake_disk::{CrashReport, FakeDisk};
+}
 
 use std::convert::Infallible;
 use std::future::Future;

@@ -27,6 +27,11 @@ impl Writer {
         Writer { buf: Vec::with_capacity(bytes) }
     }
 
+    /// Appends to what `buf` holds, so that one buffer serves many times.
+    pub fn from_vec(buf: Vec<u8>) -> Writer {
+        Writer { buf }
+    }
+
     pub fn len(&self) -> usize {
         self.buf.len()
     }
