@@ -1,0 +1,5 @@
+//! `tenet`: the database on a real machine. The seam over tokio and the operating system, and the command line.
+//!
+//! No protocol code lives here: what a node does is in `core/`, and the simulator runs it unchanged.
+
+pub mod seam;
