@@ -25,8 +25,21 @@
 //! Deliberately missing for now: joint consensus, leader transfer, learners, leases.
 
 mod api;
+mod candidate;
+mod draw;
+mod follower;
+mod leader;
+mod log;
+mod node;
+mod progress;
+mod reads;
+mod tickets;
 
 pub use api::{
     AppendOutcome, Config, Effects, Envelope, HardState, Input, LogRange, LogState, Message, Persist, ProposalId,
     ReadId, Reply, Restored, Run, SnapshotMeta, Status, Ticket,
 };
+pub use candidate::{Candidate, PreCandidate};
+pub use follower::Follower;
+pub use leader::Leader;
+pub use node::{Node, Raw};
