@@ -234,6 +234,7 @@ impl Store {
     fn scan_table(&self, table: &DataTable, span: &Span, at: Timestamp, limit: ScanLimit) -> Result<Page, StoreError> {
         let mut page = Page::default();
         let mut page_bytes = 0;
+        let mut keys = 0;
         let mut walker = Walker::new(&self.place, table, Bound::Included(&span.start.0))?;
         let mut next = walker.next()?;
         while let Some(version) = next {
@@ -246,10 +247,12 @@ impl Store {
             if key >= span.end {
                 break;
             }
-            if page.rows.len() == limit.rows || walker.steps > self.steps_max {
+            // At least one key is looked at, or the caller would come back with the same span for ever.
+            if page.rows.len() == limit.rows || (keys > 0 && walker.steps > self.steps_max) {
                 page.resume = Some(key);
                 break;
             }
+            keys += 1;
             let visible = newest(&mut walker, version, &key, at)?;
             let Some(version) = visible.as_ref().filter(|version| version.key() == key.0) else {
                 next = visible;
@@ -359,7 +362,7 @@ impl Store {
         })
     }
 
-    fn with_database<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn with_database<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let database = self.database.read().expect("no writer panics: redb's panics are caught");
         work(database.as_ref().expect("open until dropped"))
     }

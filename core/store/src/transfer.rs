@@ -68,15 +68,16 @@ impl ChunkWriter {
 }
 
 /// A chunk taken apart.
-struct Chunk<'a> {
+pub(crate) struct Chunk<'a> {
     last: bool,
     from: &'a [u8],
     to: &'a [u8],
-    versions: Vec<(&'a [u8], &'a [u8])>,
+    /// Stored keys and stored values.
+    pub versions: Vec<(&'a [u8], &'a [u8])>,
 }
 
 impl<'a> Chunk<'a> {
-    fn decode(bytes: &'a [u8]) -> Result<Chunk<'a>, CodecError> {
+    pub fn decode(bytes: &'a [u8]) -> Result<Chunk<'a>, CodecError> {
         let short = CodecError { what: "chunk", offset: 0 };
         let (body, crc) = bytes.split_at_checked(bytes.len().wrapping_sub(4)).ok_or(short)?;
         if crc32c::crc32c(body).to_le_bytes() != crc {
