@@ -1,0 +1,334 @@
+//! A node's shards as others see them: the requests of gateways, near and far, and the mail of peers.
+//!
+//! ```text
+//!  ShardClient ──▶ route ──▶ here: host (commit, read index) and store (rows)
+//!                    └────▶ there: a call over the transport, served the same way
+//! ```
+//!
+//! Invariants
+//!  G1  A commit is sent again only after an answer, or the absence of a connection, proves that it was not proposed.
+//!  G2  Rows are read at a granted snapshot only: a read index just confirmed, or a timestamp that this replica has applied.
+//!  G3  A read is bounded in rows, bytes and keys before it reaches a store.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::BoxFuture;
+use tenet_seam::{Random, Seam};
+use tenet_store::{ScanLimit, StoreError, StorePool};
+use tenet_types::{Key, LogIndex, NodeId, ShardId, Span, Timestamp, mark, unexpected};
+use tokio::sync::oneshot;
+
+use crate::client::{CommitRequest, GetReply, ReadAt, Request, Response, ScanReply, ShardClient, ShardError, Target};
+use crate::host::{HostHandle, HostInput, RaftNetwork, SnapshotOffer};
+use crate::replica::ReadGrant;
+use crate::snapshot::{Incoming, Outgoing};
+use crate::transport::{CallError, PeerHandler, Transport};
+use crate::view::Descriptor;
+use crate::wire::{Answer, Call, PeerMessage, RaftMail};
+
+/// How long a gateway looks for a leader before it says that there is none.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long one read may take on one node before another is asked.
+const READ_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long a gateway waits for the outcome of a commit before it says that it does not know.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Pause between two attempts, in milliseconds, plus a random time below as much again.
+const PAUSE_MS: u64 = 10;
+const PAUSE_MS_MAX: u64 = 160;
+
+/// Most rows and bytes of one page, whatever was asked (G3).
+const PAGE_ROWS_MAX: usize = 4096;
+const PAGE_BYTES_MAX: usize = 512 << 10;
+
+/// The shards of one node, and the ways to all others.
+pub struct Shards {
+    seam: Seam,
+    me: NodeId,
+    host: HostHandle,
+    pool: Arc<StorePool>,
+    transport: Arc<Transport>,
+    incoming: Incoming,
+    map: Mutex<BTreeMap<ShardId, Descriptor>>,
+    luck: Mutex<Random>,
+}
+
+/// The host's network: mail by the transport, snapshots by streams of calls.
+pub struct PeerNetwork {
+    pub seam: Seam,
+    pub transport: Arc<Transport>,
+    pub pool: Arc<StorePool>,
+    pub outgoing: Arc<Outgoing>,
+}
+
+impl RaftNetwork for PeerNetwork {
+    fn send(&self, to: NodeId, message: PeerMessage) {
+        self.transport.send(to, message);
+    }
+
+    fn send_snapshot(&self, offer: SnapshotOffer) {
+        self.outgoing.start(&self.seam, self.transport.clone(), self.pool.clone(), offer);
+    }
+}
+
+impl Shards {
+    pub fn new(
+        seam: &Seam,
+        me: NodeId,
+        host: HostHandle,
+        pool: Arc<StorePool>,
+        transport: Arc<Transport>,
+    ) -> Arc<Shards> {
+        Arc::new(Shards {
+            seam: seam.clone(),
+            me,
+            host,
+            pool: pool.clone(),
+            transport,
+            incoming: Incoming::new(seam.clone(), pool),
+            map: Mutex::new(BTreeMap::new()),
+            luck: Mutex::new(seam.random("gateway")),
+        })
+    }
+
+    pub fn host(&self) -> &HostHandle {
+        &self.host
+    }
+
+    /// Where a shard's replicas are. Routes are hints: the shard itself checks what it is asked.
+    pub fn learn(&self, descriptor: Descriptor) {
+        self.map.lock().expect("no holder panics").insert(descriptor.shard, descriptor);
+    }
+
+    /// The shard was dropped: requests for it are refused from now on.
+    pub fn forget(&self, shard: ShardId) {
+        self.map.lock().expect("no holder panics").remove(&shard);
+    }
+
+    /// Does what is asked, here; `NotLeader` if it must be asked elsewhere.
+    async fn serve(&self, target: Target, request: Request) -> Response {
+        match request {
+            Request::Get { at, keys } => match self.grant(&target, at).await {
+                Ok(grant) => self.get_rows(target.shard, grant.at, keys).await,
+                Err(response) => response,
+            },
+            Request::Scan { at, span, limit_bytes, limit_rows } => match self.grant(&target, at).await {
+                Ok(grant) => self.scan_rows(target.shard, grant.at, span, limit_bytes, limit_rows).await,
+                Err(response) => response,
+            },
+            Request::Commit(commit) => {
+                let (answer, response) = oneshot::channel();
+                self.host.give(HostInput::Commit { target, commit, answer }).await;
+                // The host went away with the proposal: it may have been appended.
+                response.await.unwrap_or(Response::Error(ShardError::Unknown))
+            }
+        }
+    }
+
+    /// The snapshot to read at (G2).
+    async fn grant(&self, target: &Target, at: ReadAt) -> Result<ReadGrant, Response> {
+        let fits = |view: &crate::view::ReplicaView| {
+            let ours = (view.descriptor.tenant, view.descriptor.epoch);
+            ((target.tenant, target.epoch) == ours).then_some(()).ok_or(Response::Error(ShardError::Gone))
+        };
+        let nowhere = Response::NotLeader { leader: 0 };
+        let grant = match at {
+            ReadAt::Snapshot(at) => self
+                .host
+                .views
+                .with(target.shard, |view| {
+                    fits(view)?;
+                    if at < view.meta.gc_threshold {
+                        return Err(Response::Error(ShardError::BelowGc));
+                    }
+                    if view.meta.timestamp < at {
+                        mark!("shard: snapshot read on a replica that is behind");
+                        return Err(Response::NotLeader { leader: view.leader.map_or(0, |node| node.0) });
+                    }
+                    // The catalog was checked when the snapshot was taken; it cannot have changed at that timestamp.
+                    Ok(ReadGrant { at, catalog: target.catalog.unwrap_or_default() })
+                })
+                .unwrap_or(Err(nowhere))?,
+            ReadAt::Latest => {
+                self.host.views.with(target.shard, fits).unwrap_or(Err(nowhere.clone()))?;
+                let (answer, granted) = oneshot::channel();
+                self.host.give(HostInput::Read { target: *target, answer }).await;
+                match granted.await {
+                    Ok(Ok(grant)) => grant,
+                    Ok(Err(refused)) => {
+                        return Err(Response::NotLeader { leader: refused.leader.map_or(0, |node| node.0) });
+                    }
+                    Err(_) => return Err(nowhere),
+                }
+            }
+        };
+        match target.catalog {
+            Some(catalog) if catalog != grant.catalog => Err(Response::Error(ShardError::CatalogChanged)),
+            _ => Ok(grant),
+        }
+    }
+
+    async fn get_rows(&self, shard: ShardId, at: Timestamp, keys: Vec<Key>) -> Response {
+        let pool = self.pool.clone();
+        let read = move || {
+            let store = pool.get(shard)?;
+            keys.iter()
+                .map(|key| Ok(store.get(key, at)?.map(|(_, value)| value)))
+                .collect::<Result<Vec<_>, StoreError>>()
+        };
+        match self.seam.brief(read).await {
+            Ok(values) => Response::Get(GetReply { at, values }),
+            Err(error) => Response::Error(ShardError::Damaged(error.to_string())),
+        }
+    }
+
+    async fn scan_rows(
+        &self,
+        shard: ShardId,
+        at: Timestamp,
+        span: Span,
+        limit_bytes: usize,
+        limit_rows: usize,
+    ) -> Response {
+        let pool = self.pool.clone();
+        let limit = ScanLimit { rows: limit_rows.clamp(1, PAGE_ROWS_MAX), bytes: limit_bytes.clamp(1, PAGE_BYTES_MAX) };
+        let read = move || pool.get(shard)?.scan(&span, at, limit);
+        match self.seam.blocking(read).await {
+            Ok(page) => Response::Scan(ScanReply { at, rows: page.rows, resume: page.resume }),
+            Err(error) => Response::Error(ShardError::Damaged(error.to_string())),
+        }
+    }
+
+    /// Asks one node once.
+    async fn ask(&self, node: NodeId, target: Target, request: Request) -> Result<Response, CallError> {
+        if node == self.me {
+            return Ok(self.serve(target, request).await);
+        }
+        match self.transport.call(node, Call::Shard(target, request)).await? {
+            Answer::Shard(response) => Ok(response),
+            Answer::Snapshot { .. } => Err(CallError::Lost),
+        }
+    }
+
+    /// Finds who can do it, and has it done.
+    async fn route(&self, target: Target, request: Request) -> Result<Response, ShardError> {
+        let started = self.seam.clock.now();
+        let commit = matches!(request, Request::Commit(_));
+        let timeout = if commit { COMMIT_TIMEOUT } else { READ_TIMEOUT };
+        let mut hint = self.first_choice(&target, &request);
+        let mut pause_ms = PAUSE_MS;
+        for attempt in 0.. {
+            let nodes: Vec<NodeId> = match self.map.lock().expect("no holder panics").get(&target.shard) {
+                Some(descriptor) => descriptor.replicas.iter().map(|(node, _)| *node).collect(),
+                None => return Err(ShardError::Gone),
+            };
+            let node = hint.take().unwrap_or_else(|| nodes[attempt % nodes.len()]);
+            match self.seam.timeout(timeout, self.ask(node, target, request.clone())).await {
+                Ok(Ok(Response::NotLeader { leader })) => {
+                    hint = nodes.into_iter().find(|node| node.0 == leader);
+                }
+                Ok(Ok(Response::Error(error))) => return Err(error),
+                Ok(Ok(response)) => return Ok(response),
+                Ok(Err(CallError::NotSent)) => {}
+                Ok(Err(CallError::Lost)) | Err(_) if commit => {
+                    mark!("gateway: commit without an answer");
+                    return Err(ShardError::Unknown);
+                }
+                Ok(Err(CallError::Lost)) | Err(_) => mark!("gateway: read without an answer"),
+            }
+            let waited = self.seam.clock.now().since(started);
+            if waited > PATIENCE {
+                return Err(ShardError::Unavailable(format!(
+                    "no leader of {} found in {} s",
+                    target.shard,
+                    waited.as_secs()
+                )));
+            }
+            let jitter = self.luck.lock().expect("no holder panics").below(pause_ms);
+            self.seam.sleep(Duration::from_millis(pause_ms + jitter)).await;
+            pause_ms = (pause_ms * 2).min(PAUSE_MS_MAX);
+        }
+        unreachable!("attempts end by time")
+    }
+
+    fn first_choice(&self, target: &Target, request: &Request) -> Option<NodeId> {
+        self.host.views.with(target.shard, |view| match request {
+            Request::Get { at: ReadAt::Snapshot(at), .. } | Request::Scan { at: ReadAt::Snapshot(at), .. }
+                if *at <= view.meta.timestamp =>
+            {
+                Some(self.me)
+            }
+            _ if view.leading => Some(self.me),
+            _ => view.leader,
+        })?
+    }
+}
+
+#[async_trait]
+impl ShardClient for Shards {
+    async fn get(&self, target: Target, at: ReadAt, keys: Vec<Key>) -> Result<GetReply, ShardError> {
+        match self.route(target, Request::Get { at, keys }).await? {
+            Response::Get(reply) => Ok(reply),
+            other => Err(astray(&other)),
+        }
+    }
+
+    async fn scan(
+        &self,
+        target: Target,
+        at: ReadAt,
+        span: Span,
+        limit_bytes: usize,
+        limit_rows: usize,
+    ) -> Result<ScanReply, ShardError> {
+        match self.route(target, Request::Scan { at, span, limit_bytes, limit_rows }).await? {
+            Response::Scan(reply) => Ok(reply),
+            other => Err(astray(&other)),
+        }
+    }
+
+    async fn commit(&self, target: Target, commit: CommitRequest) -> Result<Timestamp, ShardError> {
+        match self.route(target, Request::Commit(commit)).await? {
+            Response::Commit(at) => Ok(at),
+            Response::Get(_) | Response::Scan(_) | Response::NotLeader { .. } | Response::Error(_) => {
+                unexpected!("gateway: a commit was answered with something else");
+                Err(ShardError::Unknown)
+            }
+        }
+    }
+}
+
+fn astray(response: &Response) -> ShardError {
+    ShardError::Damaged(format!("a shard answered with something else: {response:?}"))
+}
+
+/// What peers reach of a node.
+pub struct PeerDesk(pub Arc<Shards>);
+
+impl PeerHandler for PeerDesk {
+    fn on_raft(&self, _from: NodeId, mail: RaftMail) {
+        self.0.host.offer(HostInput::Mail(mail));
+    }
+
+    fn on_state_hash(&self, from: NodeId, shard: ShardId, index: LogIndex, hash: [u8; 32]) {
+        self.0.host.offer(HostInput::StateHash { from, shard, index, hash });
+    }
+
+    fn on_call(&self, from: NodeId, call: Call) -> BoxFuture<'static, Answer> {
+        let shards = self.0.clone();
+        Box::pin(async move {
+            match call {
+                Call::Shard(target, request) => Answer::Shard(shards.serve(target, request).await),
+                Call::Snapshot(piece) => {
+                    let go_on = shards.incoming.receive(&shards.host, from, piece).await;
+                    Answer::Snapshot { go_on }
+                }
+            }
+        })
+    }
+}
