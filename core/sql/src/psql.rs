@@ -149,9 +149,7 @@ pub fn catalog_relation(sql: &str) -> Option<String> {
     let qualified = (0..tokens.len()).find_map(|at| match (schema_at(at)?, tokens.get(at + 1), tokens.get(at + 2)) {
         // `x::pg_catalog.text` names a type, `OPERATOR(pg_catalog.~)` an operator, `pg_catalog.f(…)` a function.
         (schema, Some(Token::Symbol('.')), Some(Token::Word(relation)))
-            if !is_call(at + 2)
-                && !(at > 0 && tokens[at - 1] == Token::Symbol(':'))
-                && starts_relation(&tokens, at) =>
+            if !is_call(at + 2) && starts_relation(&tokens, at) =>
         {
             Some(format!("{schema}.{relation}"))
         }
