@@ -281,15 +281,18 @@ impl Store {
             let bound = if from.is_empty() { Bound::Unbounded } else { Bound::Excluded(&from[..]) };
             let mut walker = Walker::new(&self.place, table, bound)?;
             let mut chunk = ChunkWriter::new(&from);
-            let mut last = None;
+            let (mut last, mut last_wanted) = (None, None);
             while let Some(version) = walker.next()? {
-                let full = last.is_some() && walker.steps > self.steps_max;
-                let wanted = version.timestamp <= at.timestamp;
-                if full || (wanted && !chunk.fits(version.stored_key(), version.stored(), bytes_max)) {
+                if last.is_some() && walker.steps > self.steps_max {
                     return Ok(chunk.finish(last));
                 }
-                if wanted {
+                if version.timestamp <= at.timestamp {
+                    if !chunk.fits(version.stored_key(), version.stored(), bytes_max) {
+                        // Not `last`: so that later versions, which another replica may lack, do not show in the chunks.
+                        return Ok(chunk.finish(last_wanted));
+                    }
                     chunk.push(version.stored_key(), version.stored());
+                    last_wanted = Some(version.stored_key().to_vec());
                 }
                 last = Some(version.stored_key().to_vec());
             }
@@ -362,7 +365,10 @@ impl Store {
         })
     }
 
-    pub(crate) fn with_database<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+    pub(crate) fn with_database<T>(
+        &self,
+        work: impl FnOnce(&Database) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let database = self.database.read().expect("no writer panics: redb's panics are caught");
         work(database.as_ref().expect("open until dropped"))
     }

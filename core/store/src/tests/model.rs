@@ -138,7 +138,8 @@ fn work_in_one_call_is_bounded_though_nothing_is_found() {
     let disk = FakeDisk::new(1);
     let mut model = Model::new();
     let keys: Vec<Key> = (0..300).map(|n| key(6 * n)).collect();
-    let write = |value: Option<Vec<u8>>| keys.iter().map(|key| Write { key: key.clone(), value: value.clone() }).collect();
+    let write =
+        |value: Option<Vec<u8>>| keys.iter().map(|key| Write { key: key.clone(), value: value.clone() }).collect();
     model.append(&commit(write(Some(vec![1]))));
     model.append(&commit(write(None)));
     let mut store = filled(&disk, &model, &TIGHT);
@@ -240,7 +241,10 @@ fn a_stream_of_pages_holds_no_transaction() {
                 export_resume = store.export(&at, export_resume, 500).unwrap().resume;
             }
             if round == 700 && !held {
-                assert!(!streaming || (resume.is_some() && export_resume.is_some()), "both streams are in their middle");
+                assert!(
+                    !streaming || (resume.is_some() && export_resume.is_some()),
+                    "both streams are in their middle"
+                );
                 store.scrub().unwrap(); // redb refuses while any transaction is open
             }
         }

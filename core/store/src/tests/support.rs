@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use tenet_seam::fake::FakeDisk;
 use tenet_types::{
-    CatalogVersion, Entry, IndexId, Key, KeyBuilder, LogIndex, RequestId, ShardId, Span, TableId, Term, Timestamp, Value,
-    Write,
+    CatalogVersion, Entry, IndexId, Key, KeyBuilder, LogIndex, RequestId, ShardId, Span, TableId, Term, Timestamp,
+    Value, Write,
 };
 
 use crate::transfer::Chunk;
@@ -78,8 +78,12 @@ impl Model {
         let index = before.applied.next();
         let term = Term(1 + index.0 / 10);
         let hashed = [&before.state_hash[..], &index.0.to_le_bytes(), &payload].concat();
-        let mut meta =
-            Meta { applied: index, applied_term: term, state_hash: *blake3::hash(&hashed).as_bytes(), ..before.clone() };
+        let mut meta = Meta {
+            applied: index,
+            applied_term: term,
+            state_hash: *blake3::hash(&hashed).as_bytes(),
+            ..before.clone()
+        };
         if let Entry::Commit { catalog, wall_ms, writes, .. } = entry {
             meta.timestamp = meta.timestamp.after(*wall_ms);
             for write in writes {
