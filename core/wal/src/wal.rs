@@ -179,7 +179,11 @@ impl Wal {
         let freed: Vec<(SegmentId, String)> =
             self.index().segments.range(..floor).map(|(id, segment)| (*id, segment.path.clone())).collect();
         for (id, path) in freed {
-            let removed = self.disk.remove(&path);
+            let removed = match self.disk.remove(&path) {
+                // An earlier try failed and had its effect.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                other => other,
+            };
             let mut index = self.index();
             if removed.is_ok() {
                 mark!("wal: segment freed");
