@@ -1,1 +1,61 @@
+//! Says whether a history can have happened to an honest database, and if not, why, in words that a person can follow.
+//!
+//! Each oracle is one file and one function; [`judge`] calls those that a history's workload asks for. Oracles that need
+//! more than a history (state hashes, phases) are called by whoever has it.
+//!
+//! Invariants
+//!  C1  `Invalid` is a proof: no history that a correct database can produce is called so, whatever is unknown in it.
+//!  C2  An unknown operation counts as whatever suits the database best; a failed one as never having been.
+//!  C3  Real time is the order of events, never the numbers of clocks (H1).
+//!  C4  The same history gives the same words.
+//!  C5  No history makes an oracle run without bound: it gives up with `Unknown`, and says at what.
+//!
+//! Absent: isolation levels weaker than strict serializability, other formats, minimal sub-histories, proofs of validity.
 
+pub mod bank_total;
+mod graph;
+pub mod linearizable;
+pub mod lists;
+pub mod liveness;
+pub mod predicate_skew;
+mod search;
+mod shape;
+pub mod state_hash;
+pub mod timestamps;
+pub mod vacuity;
+mod verdict;
+pub mod write_skew;
+
+use tenet_histories::{History, What, workloads};
+
+pub use verdict::{CheckError, Finding, Judgement, Oracle, Verdict};
+
+/// What the oracles say that a history's workload asks for; alarms, and timestamps where there are any, included.
+pub fn judge(history: &History) -> Result<Judgement, CheckError> {
+    let verdict = match history.header.workload.as_str() {
+        workloads::REGISTER => linearizable::check(history, &linearizable::Options::default())?,
+        workloads::BANK => bank_total::check(history)?,
+        workloads::LIST_APPEND => lists::check(history)?,
+        workloads::WRITE_SKEW => write_skew::check(history)?,
+        workloads::PREDICATE_SKEW => predicate_skew::check(history)?,
+        other => return Err(CheckError::Workload { workload: other.to_string() }),
+    };
+    Ok(Judgement { verdicts: vec![verdict, timestamps::check(history)?, alarms(history)] })
+}
+
+/// Nothing happened that must not happen, whatever the faults.
+fn alarms(history: &History) -> Verdict {
+    let mut alarms = history.events.iter().filter_map(|event| match &event.what {
+        What::Alarm(alarm) => Some((event.time_ns, alarm)),
+        What::Invoke { .. } | What::Complete { .. } | What::Fault(_) | What::Phase { .. } => None,
+    });
+    let Some((time_ns, first)) = alarms.next() else { return Verdict::valid(Oracle::Alarm) };
+    let who = first.process.map(|process| format!(" to {process}")).unwrap_or_default();
+    let state = first.sqlstate.as_ref().map(|state| format!("SQLSTATE {state}: ")).unwrap_or_default();
+    let more = match alarms.count() {
+        0 => String::new(),
+        count => format!(" (and {count} more)"),
+    };
+    let explanation = format!("at {} this happened{who}: {state}{}{more}", verdict::time(time_ns), first.message);
+    Verdict::invalid(Oracle::Alarm, explanation, Vec::new())
+}

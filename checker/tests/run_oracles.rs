@@ -1,0 +1,192 @@
+//! The oracles that judge a run rather than a workload: state hashes, vacuity, liveness; and what no oracle can read.
+
+use std::time::Duration;
+
+use tenet_checker::state_hash::StateHash;
+use tenet_checker::{CheckError, Finding, Verdict, judge, liveness, state_hash, vacuity};
+use tenet_histories::{Call, Completion, Event, Header, History, Outcome, Process, Value, What};
+
+/// Builds a history event by event; each takes a millisecond.
+#[derive(Default)]
+struct Script(History);
+
+impl Script {
+    fn push(mut self, what: What) -> Script {
+        let time_ns = (self.0.events.len() as u64 + 1) * 1_000_000;
+        self.0.events.push(Event { time_ns, what });
+        self
+    }
+
+    fn invoke(self, process: u32, function: &'static str, key: i64) -> Script {
+        let call = Call { function: function.into(), key: key.into(), value: Value::Int(0) };
+        self.push(What::Invoke { process: Process(process), call })
+    }
+
+    fn end(self, process: u32, outcome: Outcome) -> Script {
+        let completion = Completion { error: Some("because".into()), ..Completion::new(outcome) };
+        self.push(What::Complete { process: Process(process), completion })
+    }
+
+    fn write(self, process: u32, outcome: Outcome) -> Script {
+        self.invoke(process, "write", 1).end(process, outcome)
+    }
+
+    fn phase(self, calm: bool) -> Script {
+        self.push(What::Phase { name: "p".into(), calm })
+    }
+
+    /// Three writes of one key at one time.
+    fn crowd(self) -> Script {
+        let script = self.invoke(0, "write", 1).invoke(1, "write", 1).invoke(2, "write", 1);
+        script.end(0, Outcome::Ok).end(1, Outcome::Ok).end(2, Outcome::Ok)
+    }
+
+    fn vacuity(&self) -> Verdict {
+        vacuity::check(&self.0, &self.0.phases()).unwrap()
+    }
+}
+
+fn explanation(verdict: &Verdict) -> &str {
+    match &verdict.finding {
+        Finding::Invalid { explanation, .. } => explanation,
+        other => panic!("not invalid but {other:?}"),
+    }
+}
+
+#[test]
+fn busy_calm_run_is_not_vacuous() {
+    let script = Script::default().phase(true).crowd().write(0, Outcome::Fail).write(0, Outcome::Fail);
+    assert!(script.vacuity().is_valid());
+}
+
+#[test]
+fn too_few_successes_in_calm_phases_are_vacuous() {
+    let mut script = Script::default().phase(true).crowd();
+    for _ in 0..4 {
+        script = script.write(0, Outcome::Fail);
+    }
+    assert_eq!(explanation(&script.vacuity()), "3 of 7 operations in calm phases were ok, expected half at least");
+    // The same failures outside of it do not count; nor do the same successes.
+    let mut script = Script::default().phase(true).crowd().phase(false);
+    for _ in 0..4 {
+        script = script.write(0, Outcome::Fail);
+    }
+    assert!(script.vacuity().is_valid());
+    let script = Script::default().phase(false).crowd();
+    assert_eq!(explanation(&script.vacuity()), "0 of 0 operations in calm phases were ok, expected half at least");
+}
+
+#[test]
+fn unknown_outcomes_in_calm_phases_are_found() {
+    let script = Script::default().phase(true).crowd().write(1, Outcome::Unknown);
+    assert_eq!(
+        explanation(&script.vacuity()),
+        "1 operations with unknown outcome in calm phases, first operation 3 (process 1, 0.008000 s): because"
+    );
+    // Never completed.
+    let script = Script::default().phase(true).crowd().invoke(1, "write", 1);
+    assert!(explanation(&script.vacuity()).starts_with("1 operations with unknown outcome in calm phases"));
+    // Across the border of the phase: of neither.
+    let script = Script::default().phase(true).crowd().invoke(1, "write", 1).phase(false).end(1, Outcome::Unknown);
+    assert!(script.vacuity().is_valid());
+}
+
+#[test]
+fn clients_that_never_meet_are_vacuous() {
+    let mut script = Script::default().phase(true).invoke(0, "write", 1).invoke(1, "write", 1).invoke(2, "write", 2);
+    for process in 0..3 {
+        script = script.end(process, Outcome::Ok);
+    }
+    let expected = "at most 2 operations were open on one key at one time, expected 3 at least once";
+    assert_eq!(explanation(&script.vacuity()), expected);
+    // An operation without a key touches all.
+    let all = Script::default().phase(true).invoke(0, "write", 1).invoke(1, "write", 1);
+    let all = all.push(What::Invoke { process: Process(2), call: Call { function: "read".into(), ..Call::default() } });
+    let all = all.end(0, Outcome::Ok).end(1, Outcome::Ok).end(2, Outcome::Ok);
+    assert!(all.vacuity().is_valid());
+}
+
+#[test]
+fn transactions_meet_on_the_keys_they_touch() {
+    let call = |keys: &[i64]| Call {
+        function: "txn".into(),
+        value: Value::List(keys.iter().map(|key| Value::List(vec!["r".into(), (*key).into(), Value::Nil])).collect()),
+        ..Call::default()
+    };
+    let invoke = |script: Script, process, keys: &[i64]| {
+        script.push(What::Invoke { process: Process(process), call: call(keys) })
+    };
+    let script = invoke(invoke(invoke(Script::default(), 0, &[1, 1, 2]), 1, &[2, 3]), 2, &[2]);
+    assert_eq!(vacuity::tally(&script.0, &[]).unwrap().overlap_max, 3);
+    // One transaction meets itself not.
+    let script = invoke(invoke(Script::default(), 0, &[1, 1, 1]), 1, &[2]);
+    assert_eq!(vacuity::tally(&script.0, &[]).unwrap().overlap_max, 1);
+}
+
+#[test]
+fn clients_that_stay_stuck_are_named() {
+    let script = Script::default().write(0, Outcome::Ok).write(1, Outcome::Ok).write(0, Outcome::Ok);
+    let script = script.write(1, Outcome::Fail).invoke(2, "write", 1);
+    let healed_ns = 4_000_001;
+    let check = |processes: &[u32], within| {
+        let processes = processes.iter().map(|process| Process(*process));
+        liveness::check(&script.0, processes, healed_ns, within).unwrap()
+    };
+    let second = Duration::from_secs(1);
+    assert!(check(&[0], second).is_valid());
+    assert_eq!(
+        explanation(&check(&[0, 1], second)),
+        "process 1 did not succeed within 1 s after all was healed at 0.004000 s; \
+         its last operation, 3, ended at 0.008000 s with: because"
+    );
+    assert!(explanation(&check(&[2], second)).ends_with("operation 4 is open since 0.009000 s"));
+    assert!(explanation(&check(&[3, 1], second)).ends_with("(nor did 1 others); it began nothing"));
+    // Too late is not at all.
+    assert!(!check(&[0], Duration::from_micros(1500)).is_valid());
+}
+
+#[test]
+fn replicas_that_differ_are_named() {
+    let hash =
+        |replica: &str, shard, index, byte| StateHash { replica: replica.into(), shard, index, hash: [byte; 32] };
+    let good = [hash("n1", 2, 5, 7), hash("n2", 2, 5, 7), hash("n2", 2, 6, 8), hash("n1", 3, 5, 9)];
+    assert!(state_hash::check(&good).is_valid());
+    let bad = good.iter().cloned().chain([hash("n3", 2, 6, 9), hash("n3", 2, 9, 1), hash("n1", 2, 9, 2)]);
+    assert_eq!(
+        explanation(&state_hash::check(&bad.collect::<Vec<_>>())),
+        "shard 2 after entry 6: n2 has state 080808080808, n3 has 090909090909"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_with_its_place() {
+    let error = |workload: &str, script: Script| {
+        let header = Header { workload: workload.into(), facts: [("total".into(), Value::Int(1))].into() };
+        judge(&History { header, ..script.0 }).unwrap_err().to_string()
+    };
+    let write = || Script::default().write(0, Outcome::Ok);
+    let read = |answer: Value| {
+        let invoke = What::Invoke { process: Process(0), call: Call { function: "read".into(), ..Call::default() } };
+        let complete = What::Complete { process: Process(0), completion: Completion::ok(answer) };
+        Script::default().push(invoke).push(complete)
+    };
+    let cases = [
+        ("chess", write(), "workload `chess`, expected register, bank, list-append, write-skew or predicate-skew"),
+        ("bank", write(), "operation 0 (write): \"write\", expected read or transfer"),
+        ("bank", read(Value::Int(3)), "operation 0 (read): 3, expected [[account, balance], ..], integers"),
+        ("write-skew", read(vec![1, 2].into()), "operation 0 (read): [1,2], expected [bool, bool]"),
+        ("predicate-skew", read(true.into()), "operation 0 (read): true, expected a count, an integer"),
+        ("list-append", write(), "operation 0 (write): \"write\", expected txn"),
+        (
+            "register",
+            Script::default().invoke(0, "cas", 1).end(0, Outcome::Ok),
+            "operation 0 (cas): 0, expected [from, to]",
+        ),
+        ("register", write().end(0, Outcome::Ok), "event 2: process 0 completes, expected an invocation of it before"),
+    ];
+    for (workload, script, expected) in cases {
+        assert_eq!(error(workload, script), expected);
+    }
+    let bank = History { header: Header { workload: "bank".into(), ..Header::default() }, ..History::default() };
+    assert_eq!(judge(&bank), Err(CheckError::Fact { fact: "total", expected: "all money, an integer" }));
+}

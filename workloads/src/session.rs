@@ -1,0 +1,276 @@
+//! A client at work on one operation: statements, the transaction block, and what an error means.
+//!
+//! A workload's step says `invoke`, then runs statements with `?`, then hands the result to `complete`. The session knows at
+//! each moment whether a failed statement may have taken effect (W2), so that workloads need not.
+//!
+//! ```text
+//!   idle ──begin──▶ block ──read/write──▶ block ──commit/rollback──▶ idle
+//!    │ read, write: transactions of their own
+//! ```
+
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use tenet_histories::{Alarm, Call, Completion, Outcome, Process, Recorder, Value};
+
+use crate::{Cell, Class, Client, ClientError, Luck, Param, Rows, Stage, Surroundings, classify};
+
+pub struct Session<'a> {
+    client: &'a mut dyn Client,
+    surroundings: &'a dyn Surroundings,
+    recorder: &'a Recorder,
+    pub luck: &'a mut Luck,
+    process: Process,
+    options: SessionOptions,
+    block: Block,
+    state: SessionState,
+    read_timestamp: Option<u64>,
+    commit_timestamp: Option<u64>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct SessionOptions {
+    pub patience: Duration,
+    pub timestamps: bool,
+}
+
+/// What the runner has to know after a step.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SessionState {
+    pub last: Option<Outcome>,
+    pub lost: bool,
+    pub alarmed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Idle,
+    Open { wrote: bool },
+}
+
+/// Why an operation came to nothing, as far as is known.
+#[derive(Clone, Debug)]
+pub struct Trouble {
+    class: Class,
+    sqlstate: Option<String>,
+    message: String,
+}
+
+impl Trouble {
+    /// An answer that no honest database gives: a missing row, a value of another type.
+    pub fn alarm(message: impl Into<String>) -> Trouble {
+        Trouble { class: Class::Alarm, sqlstate: None, message: message.into() }
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(
+        client: &'a mut dyn Client,
+        surroundings: &'a dyn Surroundings,
+        recorder: &'a Recorder,
+        luck: &'a mut Luck,
+        process: Process,
+        options: SessionOptions,
+    ) -> Session<'a> {
+        Session {
+            client,
+            surroundings,
+            recorder,
+            luck,
+            process,
+            options,
+            block: Block::Idle,
+            state: SessionState::default(),
+            read_timestamp: None,
+            commit_timestamp: None,
+        }
+    }
+
+    /// Records that an operation begins (W1).
+    pub fn invoke(&mut self, function: &'static str, key: impl Into<Value>, value: impl Into<Value>) {
+        assert!(self.block == Block::Idle, "an operation begins outside of a block");
+        (self.read_timestamp, self.commit_timestamp) = (None, None);
+        self.recorder.invoke(self.process, Call { function: function.into(), key: key.into(), value: value.into() });
+    }
+
+    /// Records how the operation ended (W1), and leaves the block if it is still open.
+    pub async fn complete(&mut self, end: Result<Value, Trouble>) {
+        let trouble = match end {
+            Ok(value) => {
+                self.finish(Completion::ok(value));
+                assert!(self.block == Block::Idle, "an operation that is ok has left its block");
+                return;
+            }
+            Err(trouble) => trouble,
+        };
+        if trouble.class == Class::Alarm {
+            self.alarm(trouble.sqlstate.clone(), trouble.message.clone());
+        }
+        let outcome = if trouble.class == Class::Fail { Outcome::Fail } else { Outcome::Unknown };
+        self.finish(Completion {
+            sqlstate: trouble.sqlstate,
+            error: Some(trouble.message),
+            ..Completion::new(outcome)
+        });
+        if self.block != Block::Idle && !self.state.lost && self.rollback().await.is_err() {
+            // A block that cannot be left can only be dropped, together with its connection.
+            self.state.lost = true;
+        }
+        self.block = Block::Idle;
+    }
+
+    pub async fn begin(&mut self) -> Result<(), Trouble> {
+        assert!(self.block == Block::Idle, "BEGIN outside of a block");
+        self.call("BEGIN", &[], Stage::BeforeCommit).await?;
+        self.block = Block::Open { wrote: false };
+        Ok(())
+    }
+
+    /// A statement that only reads: in the block, or in a transaction of its own.
+    pub async fn read(&mut self, sql: &str, params: &[Param]) -> Result<Vec<Vec<Cell>>, Trouble> {
+        let rows = self.call(sql, params, Stage::BeforeCommit).await?;
+        if self.block == Block::Idle {
+            self.read_timestamp = self.timestamp("SHOW tenet.read_timestamp").await;
+        }
+        Ok(rows.rows)
+    }
+
+    /// A statement that writes, likewise; answers how many rows it touched.
+    pub async fn write(&mut self, sql: &str, params: &[Param]) -> Result<u64, Trouble> {
+        match &mut self.block {
+            Block::Open { wrote } => {
+                *wrote = true;
+                Ok(self.call(sql, params, Stage::BeforeCommit).await?.affected)
+            }
+            Block::Idle => {
+                let rows = self.call(sql, params, Stage::Commit).await?;
+                self.commit_timestamp = self.timestamp("SHOW tenet.last_commit_timestamp").await;
+                Ok(rows.affected)
+            }
+        }
+    }
+
+    pub async fn commit(&mut self) -> Result<(), Trouble> {
+        let Block::Open { wrote } = self.block else { panic!("COMMIT without a block") };
+        self.read_timestamp = self.timestamp("SHOW tenet.read_timestamp").await;
+        if self.state.lost {
+            return Err(Trouble {
+                class: Class::Fail,
+                sqlstate: None,
+                message: "connection lost before COMMIT".to_string(),
+            });
+        }
+        let stage = if wrote { Stage::Commit } else { Stage::BeforeCommit };
+        // Whatever it answers, the block is over (Postgres ends it on a failed COMMIT too).
+        self.block = Block::Idle;
+        self.call("COMMIT", &[], stage).await?;
+        if wrote {
+            self.commit_timestamp = self.timestamp("SHOW tenet.last_commit_timestamp").await;
+        }
+        Ok(())
+    }
+
+    pub async fn rollback(&mut self) -> Result<(), Trouble> {
+        assert!(self.block != Block::Idle, "ROLLBACK within a block");
+        self.block = Block::Idle;
+        self.call("ROLLBACK", &[], Stage::BeforeCommit).await?;
+        Ok(())
+    }
+
+    pub(crate) fn state(&self) -> SessionState {
+        self.state
+    }
+
+    pub(crate) async fn reconnect(&mut self) -> Result<(), ClientError> {
+        let sleep = self.surroundings.sleep(self.options.patience);
+        match select(pin!(self.client.reconnect()), sleep).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(ClientError::lost("no connection in time", false)),
+        }
+    }
+
+    pub(crate) fn alarm(&mut self, sqlstate: Option<String>, message: String) {
+        self.state.alarmed = true;
+        self.recorder.alarm(Alarm { process: Some(self.process), sqlstate, message });
+    }
+
+    async fn call(&mut self, sql: &str, params: &[Param], stage: Stage) -> Result<Rows, Trouble> {
+        let sleep = self.surroundings.sleep(self.options.patience);
+        let result = match select(pin!(self.client.execute(sql, params)), sleep).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(ClientError::lost("no answer in time", true)),
+        };
+        result.map_err(|error| {
+            let class = classify(&error, stage);
+            self.state.lost |= error.lost;
+            if class == Class::Alarm || error.lost {
+                Trouble { class, sqlstate: error.sqlstate, message: format!("{}: {sql}", error.message) }
+            } else {
+                Trouble { class, sqlstate: error.sqlstate, message: error.message }
+            }
+        })
+    }
+
+    /// One of the server's own facts, if wanted. An operation does not fail for the lack of it.
+    async fn timestamp(&mut self, sql: &str) -> Option<u64> {
+        if !self.options.timestamps {
+            return None;
+        }
+        let rows = match self.call(sql, &[], Stage::BeforeCommit).await {
+            Ok(rows) => rows.rows,
+            Err(trouble) => {
+                if trouble.class == Class::Alarm {
+                    self.alarm(trouble.sqlstate, trouble.message);
+                }
+                return None;
+            }
+        };
+        match rows.first().and_then(|row| row.first()) {
+            Some(Cell::Int(int)) => u64::try_from(*int).ok(),
+            Some(Cell::Text(text)) => text.parse().ok(),
+            _ => None,
+        }
+    }
+
+    fn finish(&mut self, completion: Completion) {
+        self.state.last = Some(completion.outcome);
+        self.recorder.complete(
+            self.process,
+            Completion { read_timestamp: self.read_timestamp, commit_timestamp: self.commit_timestamp, ..completion },
+        );
+    }
+}
+
+/// The only cell of each row.
+pub(crate) fn column(rows: Vec<Vec<Cell>>) -> Result<Vec<Cell>, Trouble> {
+    rows.into_iter()
+        .map(|row| match <[Cell; 1]>::try_from(row) {
+            Ok([cell]) => Ok(cell),
+            Err(row) => Err(Trouble::alarm(format!("a row of {} columns, expected one", row.len()))),
+        })
+        .collect()
+}
+
+/// Two integers of each row.
+pub(crate) fn int_pairs(rows: Vec<Vec<Cell>>) -> Result<Vec<(i64, i64)>, Trouble> {
+    rows.into_iter()
+        .map(|row| match row[..] {
+            [Cell::Int(first), Cell::Int(second)] => Ok((first, second)),
+            _ => Err(Trouble::alarm(format!("a row {row:?}, expected two integers"))),
+        })
+        .collect()
+}
+
+/// The only row's only cell; None if there is no row.
+pub(crate) fn only(rows: Vec<Vec<Cell>>) -> Result<Option<Cell>, Trouble> {
+    let mut cells = column(rows)?;
+    if cells.len() > 1 {
+        return Err(Trouble::alarm(format!("{} rows for one primary key", cells.len())));
+    }
+    Ok(cells.pop())
+}
+
+pub(crate) fn int(cell: Cell) -> Result<i64, Trouble> {
+    if let Cell::Int(int) = cell { Ok(int) } else { Err(Trouble::alarm(format!("{cell:?}, expected an integer"))) }
+}
