@@ -1,0 +1,319 @@
+//! Arithmetic as Postgres does it: checked, in the wider of the two types.
+//!
+//! DataFusion's own `+` wraps around and its `sum` does too; a database must not. The planner hook [`Checked`] replaces
+//! operators between numbers by functions over Arrow's checked kernels, and [`sum`] takes the place of DataFusion's.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum};
+use datafusion::arrow::compute::kernels::numeric;
+use datafusion::arrow::compute::{cast, kernels::cmp};
+use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, not_impl_err, plan_err};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF,
+    ScalarUDFImpl, Signature, Volatility,
+};
+use sqlparser::ast::BinaryOperator;
+
+use crate::{SqlError, SqlState};
+
+/// Plans `+ - * / %` between numbers as checked functions.
+#[derive(Debug)]
+pub struct Checked;
+
+impl ExprPlanner for Checked {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let operation = match expr.op {
+            BinaryOperator::Plus => Operation::Add,
+            BinaryOperator::Minus => Operation::Subtract,
+            BinaryOperator::Multiply => Operation::Multiply,
+            BinaryOperator::Divide => Operation::Divide,
+            BinaryOperator::Modulo => Operation::Modulo,
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let RawBinaryExpr { op, mut left, mut right } = expr;
+        let (left_type, right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);
+        // A parameter of unknown type takes the type of the other side.
+        adopt(&mut left, right_type.as_ref());
+        adopt(&mut right, left_type.as_ref());
+        let numeric = [&left_type, &right_type].into_iter().flatten().all(|t| rank(t).is_some());
+        if !numeric || (left_type.is_none() && right_type.is_none()) {
+            return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+        }
+        let func = Arc::new(ScalarUDF::new_from_impl(Arithmetic {
+            operation,
+            signature: Signature::user_defined(Volatility::Immutable),
+        }));
+        Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction { func, args: vec![left, right] })))
+    }
+}
+
+/// `None` for a parameter without a type.
+fn type_of(expr: &Expr, schema: &DFSchema) -> Result<Option<DataType>> {
+    match expr {
+        Expr::Placeholder(parameter) => Ok(parameter.field.as_ref().map(|field| field.data_type().clone())),
+        expr => expr.get_type(schema).map(Some),
+    }
+}
+
+fn adopt(expr: &mut Expr, other: Option<&DataType>) {
+    if let (Expr::Placeholder(parameter), Some(other)) = (expr, other)
+        && parameter.field.is_none()
+        && rank(other).is_some()
+    {
+        parameter.field = Some(Arc::new(Field::new("", other.clone(), true)));
+    }
+}
+
+/// The order in which numbers widen; `None` for what is not a number.
+fn rank(data_type: &DataType) -> Option<u8> {
+    Some(match data_type {
+        DataType::Null => 0,
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 => 1,
+        DataType::Int32 | DataType::UInt16 => 2,
+        DataType::Int64 | DataType::UInt32 | DataType::UInt64 => 3,
+        DataType::Float16 | DataType::Float32 | DataType::Float64 => 4,
+        _ => return None,
+    })
+}
+
+fn wider(types: &[DataType]) -> Result<DataType> {
+    let widest = types.iter().map(rank).collect::<Option<Vec<u8>>>().and_then(|ranks| ranks.into_iter().max());
+    Ok(match widest {
+        Some(1) => DataType::Int16,
+        Some(0 | 2) => DataType::Int32,
+        Some(3) => DataType::Int64,
+        Some(4) => DataType::Float64,
+        _ => return plan_err!("arithmetic between {types:?}"),
+    })
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Operation {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Arithmetic {
+    operation: Operation,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Arithmetic {
+    fn name(&self) -> &str {
+        match self.operation {
+            Operation::Add => "+",
+            Operation::Subtract => "-",
+            Operation::Multiply => "*",
+            Operation::Divide => "/",
+            Operation::Modulo => "%",
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        let both = wider(types)?;
+        Ok(vec![both.clone(), both])
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        wider(types)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let [left, right] = &arrays[..] else { return plan_err!("arithmetic of {} operands", arrays.len()) };
+        Ok(ColumnarValue::Array(self.operation.apply(left, right)?))
+    }
+}
+
+fn fail<T>(state: SqlState, text: &str) -> Result<T> {
+    Err(DataFusionError::External(Box::new(SqlError::new(state, text))))
+}
+
+impl Operation {
+    fn apply(self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
+        let float = *left.data_type() == DataType::Float64;
+        if float && matches!(self, Operation::Divide | Operation::Modulo) {
+            let zero = ScalarValue::Float64(Some(0.0)).to_scalar()?;
+            let zero: &dyn Datum = &zero;
+            let both = cmp::eq(right, zero)?;
+            if (0..both.len()).any(|n| both.is_valid(n) && both.value(n) && left.is_valid(n)) {
+                return fail(SqlState::DIVISION_BY_ZERO, "division by zero");
+            }
+        }
+        let result = match self {
+            Operation::Add => numeric::add(left, right),
+            Operation::Subtract => numeric::sub(left, right),
+            Operation::Multiply => numeric::mul(left, right),
+            Operation::Divide => numeric::div(left, right),
+            Operation::Modulo => numeric::rem(left, right),
+        }?;
+        if float {
+            let (l, r) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
+            let values = result.as_primitive::<Float64Type>();
+            let overflowed =
+                |n: usize| values.value(n).is_infinite() && l.value(n).is_finite() && r.value(n).is_finite();
+            if (0..values.len()).any(|n| values.is_valid(n) && overflowed(n)) {
+                return fail(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow");
+            }
+        }
+        Ok(result)
+    }
+}
+
+/// `sum` that says so when the result does not fit (Postgres widens to `numeric`, which is not here yet).
+pub fn sum() -> Arc<AggregateUDF> {
+    Arc::new(AggregateUDF::new_from_impl(Sum { signature: Signature::user_defined(Volatility::Immutable) }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Sum {
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for Sum {
+    fn name(&self) -> &str {
+        "sum"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [one] => match rank(one) {
+                Some(4) => Ok(vec![DataType::Float64]),
+                Some(_) => Ok(vec![DataType::Int64]),
+                None => {
+                    let text = format!("function sum({}) does not exist", super::convert::name(one));
+                    fail(SqlState::UNDEFINED_FUNCTION, &text)
+                }
+            },
+            _ => fail(SqlState::UNDEFINED_FUNCTION, "function sum takes one argument"),
+        }
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(self.coerce_types(types)?.swap_remove(0))
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        if args.is_distinct {
+            return not_impl_err!("sum(DISTINCT ...) beside another aggregate");
+        }
+        Ok(match args.return_field.data_type() {
+            DataType::Float64 => Box::new(FloatSum::default()),
+            _ => Box::new(IntSum::default()),
+        })
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let total = match args.return_field.data_type() {
+            DataType::Float64 => DataType::Float64,
+            _ => DataType::Decimal128(38, 0),
+        };
+        let field = |name: &str, data_type| Arc::new(Field::new(format!("{}[{name}]", args.name), data_type, true));
+        Ok(vec![field("sum", total), field("count", DataType::Int64)])
+    }
+}
+
+/// 128 bits hold the sum of as many 64-bit numbers as there can be rows.
+#[derive(Debug, Default)]
+struct IntSum {
+    total: i128,
+    count: i64,
+}
+
+impl Accumulator for IntSum {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<Int64Type>().iter().flatten() {
+            self.total += i128::from(value);
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<Int64Type>().iter().flatten() {
+            self.total -= i128::from(value);
+            self.count -= 1;
+        }
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        if self.count == 0 {
+            return Ok(ScalarValue::Int64(None));
+        }
+        match i64::try_from(self.total) {
+            Ok(total) => Ok(ScalarValue::Int64(Some(total))),
+            Err(_) => fail(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"),
+        }
+    }
+
+    fn size(&self) -> usize {
+        size_of::<IntSum>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::Decimal128(Some(self.total), 38, 0), ScalarValue::Int64(Some(self.count))])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let totals = states[0].as_primitive::<Decimal128Type>();
+        self.total += totals.iter().flatten().sum::<i128>();
+        self.count += cast(&states[1], &DataType::Int64)?.as_primitive::<Int64Type>().iter().flatten().sum::<i64>();
+        Ok(())
+    }
+}
+
+#[derive(Debug, Default)]
+struct FloatSum {
+    total: f64,
+    count: i64,
+}
+
+impl Accumulator for FloatSum {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for value in values[0].as_primitive::<Float64Type>().iter().flatten() {
+            self.total += value;
+            self.count += 1;
+        }
+        Ok(())
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        Ok(ScalarValue::Float64((self.count > 0).then_some(self.total)))
+    }
+
+    fn size(&self) -> usize {
+        size_of::<FloatSum>()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        Ok(vec![ScalarValue::Float64(Some(self.total)), ScalarValue::Int64(Some(self.count))])
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        self.total += states[0].as_primitive::<Float64Type>().iter().flatten().sum::<f64>();
+        self.count += states[1].as_primitive::<Int64Type>().iter().flatten().sum::<i64>();
+        Ok(())
+    }
+}
