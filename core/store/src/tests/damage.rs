@@ -2,7 +2,7 @@
 
 use tenet_seam::Open;
 use tenet_seam::fake::FakeDisk;
-use tenet_types::{LogIndex, ShardId, Timestamp};
+use tenet_types::{Key, LogIndex, ShardId, Span, Timestamp};
 
 use super::support::*;
 use crate::backend::{Place, open_database};
@@ -38,10 +38,37 @@ struct Verdicts {
     hidden: u64,
     /// Of these, what a scrub did not see.
     unseen: u64,
+    /// Single reads that hid a row, whatever other reads saw.
+    hiding_reads: u64,
+}
+
+/// What every way in should find.
+struct Expected<'a> {
+    model: &'a Model,
+    gets: Vec<(&'a Key, Timestamp, Option<(Timestamp, Vec<u8>)>)>,
+    first_rows: Vec<(Span, Option<Row>)>,
+    rows: Vec<Row>,
+    versions: Vec<(Vec<u8>, Option<Vec<u8>>)>,
+}
+
+type Row = (Key, Vec<u8>);
+
+impl Expected<'_> {
+    fn of(model: &Model) -> Expected<'_> {
+        let gets =
+            model.versions.keys().map(|(key, timestamp)| (key, *timestamp, model.get(key, *timestamp))).collect();
+        let mut keys: Vec<&Key> = model.versions.keys().map(|(key, _)| key).collect();
+        keys.dedup();
+        let rows = model.scan(&everything(), Timestamp::MAX);
+        let from =
+            |key: &Key| (Span { start: key.clone(), ..everything() }, rows.iter().find(|row| row.0 >= *key).cloned());
+        let first_rows = keys.into_iter().map(from).collect();
+        Expected { model, gets, first_rows, rows, versions: model.up_to(Timestamp::MAX) }
+    }
 }
 
 /// Looks at every version through every way in. Never may a value be given out that was not written at that key and time.
-fn judge(disk: &FakeDisk, model: &Model, verdicts: &mut Verdicts) {
+fn judge(disk: &FakeDisk, expected: &Expected<'_>, verdicts: &mut Verdicts) {
     let store = match open(disk) {
         Ok(store) => store,
         Err(error) => {
@@ -50,40 +77,31 @@ fn judge(disk: &FakeDisk, model: &Model, verdicts: &mut Verdicts) {
             return;
         }
     };
-    let (mut refused, mut hidden) = (false, false);
-    let was_written = |key, timestamp, value: &[u8]| {
-        assert_eq!(model.versions.get(&(key, timestamp)).unwrap().as_deref(), Some(value), "a value from nowhere");
-    };
-    for (key, timestamp) in model.versions.keys() {
-        match store.get(key, *timestamp) {
-            Ok(found) => {
-                hidden |= found != model.get(key, *timestamp);
-                if let Some((timestamp, value)) = found {
-                    was_written(key.clone(), timestamp, &value);
-                }
-            }
-            Err(error) => {
-                assert!(is_damage(&error), "{error}");
-                refused = true;
-            }
+    let (mut refused, mut hiding_reads) = (false, 0);
+    let mut note = |found: Result<bool, StoreError>| match found {
+        Ok(complete) => hiding_reads += u64::from(!complete),
+        Err(error) => {
+            assert!(is_damage(&error), "{error}");
+            refused = true;
         }
+    };
+    for (key, timestamp, wanted) in &expected.gets {
+        let found = store.get(key, *timestamp);
+        if let Ok(Some((timestamp, value))) = &found {
+            let written = &expected.model.versions[&((*key).clone(), *timestamp)];
+            assert_eq!(written.as_ref(), Some(value), "a value from nowhere");
+        }
+        note(found.map(|found| found == *wanted));
+    }
+    for (span, wanted) in &expected.first_rows {
+        let limit = ScanLimit { rows: 1, bytes: usize::MAX };
+        note(store.scan(span, Timestamp::MAX, limit).map(|page| page.rows.first() == wanted.as_ref()));
     }
     let limit = ScanLimit { rows: usize::MAX, bytes: usize::MAX };
-    match store.scan(&everything(), Timestamp::MAX, limit) {
-        Ok(page) => hidden |= page.rows != model.scan(&everything(), Timestamp::MAX),
-        Err(error) => {
-            assert!(is_damage(&error), "{error}");
-            refused = true;
-        }
-    }
-    match versions(&store, model.meta()) {
-        Ok(found) => hidden |= found != model.up_to(Timestamp::MAX),
-        Err(error) => {
-            assert!(is_damage(&error), "{error}");
-            refused = true;
-        }
-    }
-    match (refused, hidden) {
+    note(store.scan(&everything(), Timestamp::MAX, limit).map(|page| page.rows == expected.rows));
+    note(versions(&store, expected.model.meta()).map(|found| found == expected.versions));
+    verdicts.hiding_reads += hiding_reads;
+    match (refused, hiding_reads > 0) {
         (true, _) => verdicts.refused += 1,
         (false, false) => verdicts.harmless += 1,
         (false, true) => {
@@ -97,18 +115,19 @@ fn judge(disk: &FakeDisk, model: &Model, verdicts: &mut Verdicts) {
 #[test]
 fn a_flipped_bit_anywhere_gives_no_wrong_value() {
     let model = model_of(120, 50);
+    let expected = Expected::of(&model);
     let base = closed(&model);
     let contents = base.contents(PATH);
     let used: Vec<usize> =
         (0..contents.len()).filter(|at| contents[at & !4095..][..4096].iter().any(|byte| *byte != 0)).collect();
     let luck = &mut Luck(5);
     let mut verdicts = Verdicts::default();
-    for seed in 0..800 {
+    for seed in 0..500 {
         let disk = base.fork(seed);
         disk.flip_bit(PATH, used[luck.below(used.len() as u64) as usize] as u64, luck.below(8) as u8);
-        judge(&disk, &model, &mut verdicts);
+        judge(&disk, &expected, &mut verdicts);
     }
-    assert!(verdicts.refused > 100 && verdicts.harmless > 100, "{verdicts:?}");
+    assert!(verdicts.refused > 60 && verdicts.harmless > 60, "{verdicts:?}");
     // Rot in redb's inner pages hides rows that are themselves intact. Rare, and the scrub sees it.
     assert!(verdicts.hidden <= 8 && verdicts.unseen == 0, "{verdicts:?}");
 }
@@ -117,10 +136,11 @@ fn a_flipped_bit_anywhere_gives_no_wrong_value() {
 #[test]
 fn every_flipped_bit_of_a_version_is_seen() {
     let model = model_of(60, 12);
+    let expected = Expected::of(&model);
     let base = closed(&model);
     let contents = base.contents(PATH);
     let mut in_use = 0;
-    for ((key, timestamp), value) in model.versions.iter().step_by(17) {
+    for ((key, timestamp), value) in model.versions.iter().step_by(29) {
         let stored_key = key.at(*timestamp);
         let stored = version::encode(&stored_key, value.as_deref());
         for part in [&stored_key, &stored] {
@@ -131,18 +151,19 @@ fn every_flipped_bit_of_a_version_is_seen() {
                 for bit in &bits {
                     let disk = base.fork(1);
                     disk.flip_bit(PATH, (place + bit / 8) as u64, (bit % 8) as u8);
-                    judge(&disk, &model, &mut verdicts);
+                    judge(&disk, &expected, &mut verdicts);
                 }
                 // Either a copy that redb no longer uses, or the one it uses.
                 assert!(
                     verdicts.refused == bits.len() as u64 || verdicts.harmless == bits.len() as u64,
                     "{verdicts:?}"
                 );
+                assert_eq!(verdicts.hiding_reads, 0, "a read passed over it in silence");
                 in_use += u64::from(verdicts.refused > 0);
             }
         }
     }
-    assert!(in_use >= 6, "{in_use}");
+    assert!(in_use >= 4, "{in_use}");
 }
 
 #[test]
