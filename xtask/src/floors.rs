@@ -51,7 +51,7 @@ const OWNERS: &[(&str, &[&str])] = &[
     ("redb", &["tenet-store"]),
     ("pgwire", &["tenet-front"]),
     ("madsim", &["tenet-sim"]),
-    ("rustix", &["tenet"]),
+    ("rustix", &["tenet", "tenet-sql"]), // the latter only for its features, see there
 ];
 
 /// What the rules look at in a crate.
