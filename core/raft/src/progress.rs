@@ -80,7 +80,8 @@ impl Progress {
                     self.stream();
                 }
             }
-            Mode::Snapshot { .. } if matched < base => {}
+            // An ack from before the offer; it still needs what is gone.
+            Mode::Snapshot { .. } if matched < base => self.next = self.next.max(self.matched.next()),
             Mode::Snapshot { .. } => self.stream(),
         }
         news
