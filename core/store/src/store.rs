@@ -9,7 +9,7 @@ use tenet_types::{CatalogVersion, Entry, Key, LogIndex, ShardId, Span, Term, Tim
 
 use crate::backend::{Place, open_database};
 use crate::meta::META_FORMAT;
-use crate::transfer::{ChunkWriter, Import};
+use crate::transfer::{ChunkWriter, Import, sync_folder_of};
 use crate::version::{self, DataTable, Version, Walker};
 use crate::{ExportChunk, Meta, StoreError};
 
@@ -99,7 +99,10 @@ impl Store {
         if !disk.exists(path).map_err(|e| place.io("look", e))? {
             return Err(StoreError::Missing { path: path.to_owned() });
         }
-        // redb syncs the file before it hands the database over, so that what we read now is durable.
+        // What we read now is durable: redb syncs the file before it hands the database over, and we its name.
+        // 1. An import renames its file, and the process is killed before it syncs the folder. 2. The next one opens the new file
+        // and calls it durable; the wal forgets. 3. The power fails, and the old file is back.
+        sync_folder_of(&*disk, &place)?;
         let database = open_database(&*disk, &place, Open::Existing, options.cache_bytes)?;
         let meta = match place.catch("read meta", || read_meta(&place, &database, shard)) {
             Ok(meta) => meta,
