@@ -12,6 +12,7 @@ use tenet_node::{Node, NodeError, NodeOptions, serve_admin};
 use tenet_seam::{Address, Listener, Seam};
 use tenet_types::NodeId;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 
 use crate::log::{self, LogFormat};
 use crate::seam::{self, FolderError};
@@ -113,7 +114,15 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
         _ = interrupt.recv() => return Ok(()),
         node = Node::start(seam.clone(), node_options) => node?,
     };
-    let front = seam.spawn("sql", tenet_front::serve(seam.clone(), sql, node.engine(), FrontOptions::default()));
+    let (stop, stopped) = watch::channel(false);
+    let (front_ended, front_end) = oneshot::channel();
+    let front_options = FrontOptions { stop: stopped, ..FrontOptions::default() };
+    let front = tenet_front::serve(seam.clone(), sql, node.engine(), front_options);
+    seam.spawn("sql", async move {
+        front.await;
+        // Nobody waits for it while the node is not ending.
+        front_ended.send(()).ok();
+    });
     if let Some(admin) = admin {
         seam.spawn("admin", serve_admin(seam.clone(), admin, node.clone()));
     }
@@ -131,10 +140,15 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
         _ = terminate.recv() => tracing::info!("SIGTERM: ending"),
         _ = interrupt.recv() => tracing::info!("SIGINT: ending"),
     }
-    front.abort();
+    stop.send_replace(true);
+    let end = async {
+        // Clients are told, running statements may finish; an error only says that the front end is gone already.
+        front_end.await.ok();
+        node.stop().await
+    };
     tokio::select! {
         biased;
-        stopped = node.stop() => stopped?,
+        ended = end => ended?,
         _ = terminate.recv() => return Err(StartError::StopTooSlow),
         _ = interrupt.recv() => return Err(StartError::StopTooSlow),
         () = tokio::time::sleep(STOP_WITHIN) => return Err(StartError::StopTooSlow),
