@@ -50,7 +50,7 @@ impl Bank {
 
     async fn transfer(&self, session: &mut Session<'_>) -> Result<Value, Trouble> {
         let count = self.options.account_count;
-        let from = session.luck.below(count) as i64;
+        let from = session.draw_key(count);
         let to = (from + 1 + session.luck.below(count - 1) as i64) % count as i64;
         let amount = session.luck.between(1, self.options.amount_max);
         // Half of the credits are added by the server, half are computed here from what was read.

@@ -82,12 +82,14 @@ impl ListAppend {
         (set * self.options.key_count) as i64
     }
 
-    fn draw(&self, luck: &mut Luck) -> Vec<Micro> {
+    fn draw(&self, session: &mut Session<'_>) -> Vec<Micro> {
         let first = self.first_key();
+        let met = session.draw_key(self.options.key_count);
+        let luck = &mut *session.luck;
         let count = 1 + luck.below(self.options.micro_operations_max);
         let mut micros: Vec<Micro> = (0..count)
-            .map(|_| {
-                let key = first + luck.below(self.options.key_count) as i64;
+            .map(|number| {
+                let key = first + if number == 0 { met } else { luck.below(self.options.key_count) as i64 };
                 if !luck.chance(self.options.appends_percent) {
                     return Micro::Read { key };
                 }
@@ -204,7 +206,7 @@ impl Workload for ListAppend {
     }
 
     async fn step(&self, session: &mut Session<'_>) {
-        let micros = self.draw(session.luck);
+        let micros = self.draw(session);
         let end = self.transaction(session, &micros).await;
         session.complete(end).await;
     }

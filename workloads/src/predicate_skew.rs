@@ -101,7 +101,7 @@ impl Workload for PredicateSkew {
     }
 
     async fn step(&self, session: &mut Session<'_>) {
-        let group = session.luck.below(self.options.group_count) as i64;
+        let group = session.draw_key(self.options.group_count);
         let dice = session.luck.below(100);
         let end = if dice < self.options.claims_percent {
             self.claim(session, group).await

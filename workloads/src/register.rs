@@ -138,7 +138,7 @@ impl Workload for Register {
     }
 
     async fn step(&self, session: &mut Session<'_>) {
-        let key = session.luck.below(self.options.key_count) as i64;
+        let key = session.draw_key(self.options.key_count);
         let block = session.luck.chance(self.options.blocks_percent);
         let dice = session.luck.below(100);
         let end = if dice < self.options.reads_percent {

@@ -37,10 +37,15 @@ impl Stop {
     }
 }
 
+/// Of a hundred operations, how many begin at a *meeting*: a moment that all clients of one pace share, every two
+/// intervals. Those who meet also go for the same key, so that slow runs have contention too; with three clients some
+/// meeting of three comes every ten or so.
+const MEETINGS_PERCENT: u64 = 30;
+
 /// How fast one client asks, and how long. It ends at whichever comes first, or at [`Stop`].
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
-    /// Mean time from one start to the next; drawn between zero and twice that. Zero: no pause.
+    /// Mean time from one start to the next. Zero: no pause.
     pub interval: Duration,
     /// On the clock of [`Surroundings`].
     pub until_ns: Option<u64>,
@@ -52,6 +57,22 @@ impl Pace {
     pub fn per_second(operations: f64) -> Pace {
         let interval = if operations > 0.0 { Duration::from_secs_f64(1.0 / operations) } else { Duration::ZERO };
         Pace { interval, until_ns: None, operations_max: None }
+    }
+
+    /// When the next operation begins, and the number of the meeting it begins at.
+    fn next(&self, start_ns: u64, luck: &mut Luck) -> (u64, Option<u64>) {
+        let interval_ns = u64::try_from(self.interval.as_nanos()).unwrap_or(u64::MAX / 16);
+        if interval_ns == 0 {
+            return (start_ns, None);
+        }
+        // Waiting for a meeting takes one interval on average; the rest of the mean is drawn.
+        let drawn_ns = luck.below(interval_ns * 2 * (100 - MEETINGS_PERCENT) / 100 + 1);
+        let next_ns = start_ns.saturating_add(drawn_ns);
+        if !luck.chance(MEETINGS_PERCENT) {
+            return (next_ns, None);
+        }
+        let meeting = next_ns / (2 * interval_ns) + 1;
+        (meeting.saturating_mul(2 * interval_ns), Some(meeting))
     }
 }
 
@@ -144,6 +165,7 @@ impl Run {
         let mut report = ProcessReport::default();
         let mut lost = true;
         let mut start_ns = self.surroundings.now_ns();
+        let mut meeting = None;
         while !self.is_over(&pace, &report) {
             if lost {
                 let mut session = self.session(process, client, luck);
@@ -156,18 +178,19 @@ impl Run {
                 continue;
             }
             let mut session = self.session(process, client, luck);
+            session.meet(meeting);
             self.workload.step(&mut session).await;
             let state = session.state();
             lost = state.lost;
             report.alarmed |= state.alarmed;
             report.operations += 1;
 
-            let interval_ns = u64::try_from(pace.interval.as_nanos()).unwrap_or(u64::MAX / 4);
-            start_ns += if interval_ns == 0 { 0 } else { luck.below(2 * interval_ns + 1) };
+            (start_ns, meeting) = pace.next(start_ns, luck);
             let now_ns = self.surroundings.now_ns();
-            match start_ns.checked_sub(now_ns) {
-                Some(wait_ns) if wait_ns > 0 => self.surroundings.sleep(Duration::from_nanos(wait_ns)).await,
-                _ => start_ns = now_ns,
+            if start_ns > now_ns {
+                self.surroundings.sleep(Duration::from_nanos(start_ns - now_ns)).await;
+            } else {
+                (start_ns, meeting) = (now_ns, None);
             }
         }
         report

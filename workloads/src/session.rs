@@ -25,6 +25,7 @@ pub struct Session<'a> {
     options: SessionOptions,
     block: Block,
     state: SessionState,
+    meeting: Option<u64>,
     read_timestamp: Option<u64>,
     commit_timestamp: Option<u64>,
 }
@@ -46,7 +47,11 @@ pub(crate) struct SessionState {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Block {
     Idle,
-    Open { wrote: bool },
+    /// `wrote`: a write was sent; `touched`: one changed a row.
+    Open {
+        wrote: bool,
+        touched: bool,
+    },
 }
 
 /// Why an operation came to nothing, as far as is known.
@@ -82,9 +87,19 @@ impl<'a> Session<'a> {
             options,
             block: Block::Idle,
             state: SessionState::default(),
+            meeting: None,
             read_timestamp: None,
             commit_timestamp: None,
         }
+    }
+
+    /// One of so many keys: any, or the one for which those who begin at this moment meet.
+    pub fn draw_key(&mut self, key_count: u64) -> i64 {
+        let number = match self.meeting {
+            Some(meeting) => meeting % key_count,
+            None => self.luck.below(key_count),
+        };
+        number as i64
     }
 
     /// Records that an operation begins (W1).
@@ -123,7 +138,7 @@ impl<'a> Session<'a> {
     pub async fn begin(&mut self) -> Result<(), Trouble> {
         assert!(self.block == Block::Idle, "BEGIN outside of a block");
         self.call("BEGIN", &[], Stage::BeforeCommit).await?;
-        self.block = Block::Open { wrote: false };
+        self.block = Block::Open { wrote: false, touched: false };
         Ok(())
     }
 
@@ -139,33 +154,37 @@ impl<'a> Session<'a> {
     /// A statement that writes, likewise; answers how many rows it touched.
     pub async fn write(&mut self, sql: &str, params: &[Param]) -> Result<u64, Trouble> {
         match &mut self.block {
-            Block::Open { wrote } => {
+            Block::Open { wrote, .. } => {
                 *wrote = true;
-                Ok(self.call(sql, params, Stage::BeforeCommit).await?.affected)
+                let affected = self.call(sql, params, Stage::BeforeCommit).await?.affected;
+                if let Block::Open { touched, .. } = &mut self.block {
+                    *touched |= affected > 0;
+                }
+                Ok(affected)
             }
             Block::Idle => {
-                let rows = self.call(sql, params, Stage::Commit).await?;
-                self.commit_timestamp = self.timestamp("SHOW tenet.last_commit_timestamp").await;
-                Ok(rows.affected)
+                let affected = self.call(sql, params, Stage::Commit).await?.affected;
+                // Nothing changed, nothing committed: the server's last commit is an older one.
+                if affected > 0 {
+                    self.commit_timestamp = self.timestamp("SHOW tenet.last_commit_timestamp").await;
+                }
+                Ok(affected)
             }
         }
     }
 
     pub async fn commit(&mut self) -> Result<(), Trouble> {
-        let Block::Open { wrote } = self.block else { panic!("COMMIT without a block") };
-        self.read_timestamp = self.timestamp("SHOW tenet.read_timestamp").await;
-        if self.state.lost {
-            return Err(Trouble {
-                class: Class::Fail,
-                sqlstate: None,
-                message: "connection lost before COMMIT".to_string(),
-            });
+        let Block::Open { wrote, touched } = self.block else { panic!("COMMIT without a block") };
+        if self.options.timestamps {
+            // An error here has failed the block: a COMMIT would be answered, but with ROLLBACK.
+            let rows = self.call("SHOW tenet.read_timestamp", &[], Stage::BeforeCommit).await?;
+            self.read_timestamp = timestamp_in(&rows);
         }
         let stage = if wrote { Stage::Commit } else { Stage::BeforeCommit };
         // Whatever it answers, the block is over (Postgres ends it on a failed COMMIT too).
         self.block = Block::Idle;
         self.call("COMMIT", &[], stage).await?;
-        if wrote {
+        if touched {
             self.commit_timestamp = self.timestamp("SHOW tenet.last_commit_timestamp").await;
         }
         Ok(())
@@ -176,6 +195,10 @@ impl<'a> Session<'a> {
         self.block = Block::Idle;
         self.call("ROLLBACK", &[], Stage::BeforeCommit).await?;
         Ok(())
+    }
+
+    pub(crate) fn meet(&mut self, meeting: Option<u64>) {
+        self.meeting = meeting;
     }
 
     pub(crate) fn state(&self) -> SessionState {
@@ -212,13 +235,13 @@ impl<'a> Session<'a> {
         })
     }
 
-    /// One of the server's own facts, if wanted. An operation does not fail for the lack of it.
+    /// One of the server's own facts, if wanted, outside of a block: the operation has ended well, whatever this answers.
     async fn timestamp(&mut self, sql: &str) -> Option<u64> {
         if !self.options.timestamps {
             return None;
         }
         let rows = match self.call(sql, &[], Stage::BeforeCommit).await {
-            Ok(rows) => rows.rows,
+            Ok(rows) => rows,
             Err(trouble) => {
                 if trouble.class == Class::Alarm {
                     self.alarm(trouble.sqlstate, trouble.message);
@@ -226,11 +249,7 @@ impl<'a> Session<'a> {
                 return None;
             }
         };
-        match rows.first().and_then(|row| row.first()) {
-            Some(Cell::Int(int)) => u64::try_from(*int).ok(),
-            Some(Cell::Text(text)) => text.parse().ok(),
-            _ => None,
-        }
+        timestamp_in(&rows)
     }
 
     fn finish(&mut self, completion: Completion) {
@@ -239,6 +258,14 @@ impl<'a> Session<'a> {
             self.process,
             Completion { read_timestamp: self.read_timestamp, commit_timestamp: self.commit_timestamp, ..completion },
         );
+    }
+}
+
+fn timestamp_in(rows: &Rows) -> Option<u64> {
+    match rows.rows.first()?.first()? {
+        Cell::Int(int) => u64::try_from(*int).ok(),
+        Cell::Text(text) => text.parse().ok(),
+        Cell::Null | Cell::Bool(_) | Cell::Float(_) => None,
     }
 }
 

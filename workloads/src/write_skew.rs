@@ -128,7 +128,7 @@ impl Workload for WriteSkew {
     }
 
     async fn step(&self, session: &mut Session<'_>) {
-        let pair = session.luck.below(self.options.pair_count) as i64;
+        let pair = session.draw_key(self.options.pair_count);
         let dice = session.luck.below(100);
         let end = if dice < self.options.turn_off_percent {
             self.turn_off(session, pair).await
