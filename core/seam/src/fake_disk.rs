@@ -71,6 +71,9 @@ impl FakeDisk {
         let mut state = self.lock().clone();
         state.luck = Luck(seed);
         state.epoch += 1;
+        for inode in state.inodes.values_mut() {
+            inode.handles = Arc::new(());
+        }
         FakeDisk { state: Arc::new(Mutex::new(state)) }
     }
 
@@ -161,7 +164,8 @@ impl FakeDisk {
     pub fn overwrite(&self, path: &str, contents: Vec<u8>) {
         let mut state = self.lock();
         let inode = state.named(path);
-        *inode = Inode { now: contents.clone(), durable: contents, pending: Vec::new() };
+        (inode.now, inode.durable) = (contents.clone(), contents);
+        inode.pending.clear();
     }
 
     /// A file is gone, durably. Panics if there is no such file.
@@ -262,6 +266,8 @@ struct Inode {
     durable: Vec<u8>,
     /// Changes since the last sync, in order.
     pending: Vec<Change>,
+    /// Cloned by each open file.
+    handles: Arc<()>,
 }
 
 impl Inode {
@@ -495,6 +501,11 @@ impl State {
         self.fault = None;
         self.sync_fault = false;
         self.dead = false;
+        self.forget_files();
+    }
+
+    /// A removed file goes with its last name, durable or not, and its last handle.
+    fn forget_files(&mut self) {
         let mut used = BTreeSet::new();
         let mut note = |node: &Node| {
             if let Node::File(inode) = node {
@@ -509,7 +520,7 @@ impl State {
                 NameChange::Unlink { .. } => {}
             }
         }
-        self.inodes.retain(|inode, _| used.contains(inode));
+        self.inodes.retain(|id, inode| used.contains(id) || Arc::strong_count(&inode.handles) > 1);
     }
 }
 
@@ -545,7 +556,8 @@ impl Disk for Handle {
                 inode
             }
         };
-        fate.done(Arc::new(OpenFile { inode, epoch: self.epoch, state: self.state.clone() }))
+        let handle = state.inode(inode).handles.clone();
+        fate.done(Arc::new(OpenFile { inode, epoch: self.epoch, state: self.state.clone(), _handle: handle }))
     }
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
@@ -593,6 +605,7 @@ impl Disk for Handle {
             for change in state.names_pending.remove(path).unwrap_or_default() {
                 change.apply(&mut state.names_durable);
             }
+            state.forget_files();
         }
         fate.done(())
     }
@@ -602,6 +615,8 @@ struct OpenFile {
     inode: u64,
     epoch: u64,
     state: Arc<Mutex<State>>,
+    /// Keeps the file when its names go.
+    _handle: Arc<()>,
 }
 
 impl OpenFile {

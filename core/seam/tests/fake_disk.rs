@@ -175,3 +175,26 @@ fn folders_hold_names_and_refuse_strangers() {
     let mut one = [0];
     disk.open("a/g", Open::New).unwrap().read_at(0, &mut one).unwrap_err();
 }
+
+#[test]
+fn a_removed_file_lives_as_long_as_a_handle_or_an_unsynced_folder() {
+    let fake = with_file(1, 1);
+    let disk = fake.handle();
+    let file = disk.open("d/f", Open::Existing).unwrap();
+    disk.remove("d/f").unwrap();
+    disk.sync_dir("d").unwrap();
+    let mut one = [0];
+    file.read_at(0, &mut one).unwrap();
+    assert_eq!((one, file.len().unwrap()), ([1], SECTOR_BYTES as u64));
+    drop(file);
+    let again = disk.open("d/f", Open::New).unwrap();
+    assert!(again.is_empty().unwrap());
+
+    let came_back = (0..50).filter(|seed| {
+        let fake = with_file(*seed, 1);
+        fake.handle().remove("d/f").unwrap();
+        fake.crash();
+        fake.paths() == ["d/f"]
+    });
+    assert!(came_back.count() > 5);
+}

@@ -10,7 +10,7 @@ use crate::format::{Digest, Kind, Link, Position, SegmentBody, SegmentId, encode
 use crate::scan::tag_of;
 
 /// Zeros are written this far ahead: overwriting them needs no new metadata, which makes a sync half again as fast
-/// (docs/decisions/0007). More brings nothing, and each is one more byte to write.
+/// (measured; longer ones bring nothing, and each zero is a byte to write).
 const RESERVE_BYTES: u64 = 64 * 1024;
 const SUFFIX: &str = ".seg";
 /// A segment that is not yet begun; removed at open.

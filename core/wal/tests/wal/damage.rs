@@ -346,3 +346,31 @@ fn a_payload_that_looks_like_later_batches_does_not_stop_recovery() {
     // The control, and why the host draws a salt: who knows it can make the log refuse (never lose or invent anything).
     assert!(!opens_with_forged_payload(99));
 }
+
+/// A disk that returns another version of a batch, whole in itself, at its own place: only the chain of digests can tell.
+#[test]
+fn another_version_of_a_batch_is_refused() {
+    let options = WalOptions::default();
+    let fake = FakeDisk::new(1);
+    let wal = Wal::open(fake.handle(), "wal", options).unwrap();
+    wal.append(batch(1, create())).unwrap();
+    wal.seal().unwrap();
+    let path = fake.paths().pop().unwrap();
+    let version = |byte: u8| {
+        let fake = fake.fork(2);
+        let wal = Wal::open(fake.handle(), "wal", options).unwrap();
+        wal.append(batch(1, entry(1, &[byte; 100]))).unwrap();
+        wal.append(batch(1, entry(2, &[9; 100]))).unwrap();
+        fake
+    };
+    let (one, other) = (version(1), version(2));
+    let (mut bytes, foreign) = (one.contents(&path), other.contents(&path));
+    assert_eq!(bytes.len(), foreign.len());
+    let differing: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at] != foreign[*at]).collect();
+    let sector = differing[0] / SECTOR_BYTES * SECTOR_BYTES;
+    assert!(bytes[sector..].starts_with(b"TENETBAT"));
+    bytes[sector..sector + SECTOR_BYTES].copy_from_slice(&foreign[sector..sector + SECTOR_BYTES]);
+    one.overwrite(&path, bytes);
+    let error = Wal::open(one.fork(3).handle(), "wal", options).map(|_| ()).unwrap_err();
+    assert!(matches!(error, WalError::Damaged { .. }), "{error}");
+}

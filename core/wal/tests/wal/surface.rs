@@ -212,6 +212,7 @@ fn a_full_disk_says_so_and_the_log_is_whole_after_room_was_made() {
     fake.set_capacity(Some(fake.used_bytes() + 5000));
     let mut last = 0;
     let error = loop {
+        assert!(last < 100, "the disk never became full");
         match wal.append(append(S1, last + 1, last + 1, 1, &[3; 700])) {
             Ok(()) => last += 1,
             Err(error) => break error,
