@@ -109,11 +109,16 @@ fn metrics(node: &Node) -> String {
     };
     let one = |value: u64| vec![(String::new(), value)];
     metric("tenet_wal_batches_total", "counter", "Batches written to the log, each with one sync.", &one(host.batches));
-    metric("tenet_wal_segments", "gauge", "Segments of the log.", &one(wal.segments as u64));
+    metric("tenet_wal_segments", "gauge", "Segments of the log.", &one(wal.segments));
     metric("tenet_wal_bytes", "gauge", "Bytes of the log.", &one(wal.bytes));
     metric("tenet_checkpoints_total", "counter", "Checkpoints of stores.", &one(host.checkpoints));
     metric("tenet_mail_dropped_total", "counter", "Messages dropped by full queues.", &one(host.mail_dropped));
-    metric("tenet_peers_connected", "gauge", "Other nodes with a live connection.", &one(node.connected().len() as u64));
+    metric(
+        "tenet_peers_connected",
+        "gauge",
+        "Other nodes with a live connection.",
+        &one(node.connected().len() as u64),
+    );
     let views = node.shards().host().views.all();
     let rows = |value: fn(&tenet_shard::ReplicaView) -> u64| -> Vec<(String, u64)> {
         views.iter().map(|view| (format!("{{shard=\"{}\"}}", view.descriptor.shard.0), value(view))).collect()
@@ -122,7 +127,17 @@ fn metrics(node: &Node) -> String {
     metric("tenet_shard_leading", "gauge", "1 where the replica leads.", &rows(|view| u64::from(view.leading)));
     metric("tenet_shard_commit_index", "gauge", "Last entry known to be committed.", &rows(|view| view.commit.0));
     metric("tenet_shard_applied_index", "gauge", "Last entry applied.", &rows(|view| view.meta.applied.0));
-    metric("tenet_shard_elections_total", "counter", "Times that the replica became leader.", &rows(|view| view.elections));
-    metric("tenet_shard_commits_waiting", "gauge", "Commits that wait for their outcome.", &rows(|view| view.waiting as u64));
+    metric(
+        "tenet_shard_elections_total",
+        "counter",
+        "Times that the replica became leader.",
+        &rows(|view| view.elections),
+    );
+    metric(
+        "tenet_shard_commits_waiting",
+        "gauge",
+        "Commits that wait for their outcome.",
+        &rows(|view| view.waiting as u64),
+    );
     text
 }

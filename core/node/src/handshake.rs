@@ -65,7 +65,9 @@ pub fn judge(me: &Identity, listed: &[NodeId], expected: Option<NodeId>, theirs:
     }
     match (&me.membership, theirs.cluster) {
         (None, _) => Verdict::Wait,
-        (Some(mine), None) if mine.members.get(&theirs.node) == Some(&theirs.incarnation) => Verdict::Invite(mine.clone()),
+        (Some(mine), None) if mine.members.get(&theirs.node) == Some(&theirs.incarnation) => {
+            Verdict::Invite(mine.clone())
+        }
         (Some(_), None) => Verdict::Lost,
         (Some(mine), Some(cluster)) if mine.cluster != cluster => {
             Verdict::Stranger(format!("belongs to cluster {cluster}, this node to {}", mine.cluster))
@@ -129,7 +131,8 @@ impl Hello {
         let incarnation = Incarnation(r.u128("incarnation")?);
         let formed = r.u8("formed")? == 1;
         let cluster = ClusterId(r.u128("cluster")?);
-        let listed = (0..r.count(1, "peer count")?).map(|_| Ok(NodeId(r.varint("peer")?))).collect::<Result<_, CodecError>>()?;
+        let listed =
+            (0..r.count(1, "peer count")?).map(|_| Ok(NodeId(r.varint("peer")?))).collect::<Result<_, CodecError>>()?;
         r.finish("hello")?;
         Ok(Hello { protocol, node, incarnation, cluster: formed.then_some(cluster), listed })
     }

@@ -20,8 +20,8 @@ use std::sync::Arc;
 
 use tenet_seam::{Address, Seam};
 use tenet_shard::{
-    DiskStorage, HostInput, HostOptions, Limits, Observer, Outgoing, PeerDesk, PeerNetwork, RaftStorage, Shards, StorageError,
-    Transport, start_host,
+    DiskStorage, HostInput, HostOptions, Limits, Observer, Outgoing, PeerDesk, PeerNetwork, RaftStorage, Shards,
+    StorageError, Transport, start_host,
 };
 use tenet_sql::{Engine, EngineOptions};
 use tenet_store::{PoolOptions, StoreError, StorePool};
@@ -80,13 +80,19 @@ pub enum NodeError {
     Version { found: String },
     #[error("{what}; {remedy}")]
     Damaged { what: String, remedy: &'static str },
-    #[error("the data folder belongs to node {found}, this is started as node {given}; use --node {found}, or another folder")]
+    #[error(
+        "the data folder belongs to node {found}, this is started as node {given}; use --node {found}, or another folder"
+    )]
     OtherNode { found: u64, given: u64 },
-    #[error("the data folder belongs to a cluster of nodes {found}, --peers lists {given}; list the same nodes, or use another folder")]
+    #[error(
+        "the data folder belongs to a cluster of nodes {found}, --peers lists {given}; list the same nodes, or use another folder"
+    )]
     OtherCluster { found: String, given: String },
     #[error("--peers does not list node {0} itself; add it")]
     NotListed(u64),
-    #[error("node {node} lost its data folder (node {by} knows it under another incarnation); replace it: restore the old folder, or add a new node under a new number")]
+    #[error(
+        "node {node} lost its data folder (node {by} knows it under another incarnation); replace it: restore the old folder, or add a new node under a new number"
+    )]
     Lost { node: u64, by: u64 },
     #[error(transparent)]
     Wal(#[from] WalError),
@@ -124,8 +130,11 @@ impl Node {
         let peers = Peers::new(&seam, identity.clone(), listed.clone(), transport.clone());
         if listed.len() > 1 {
             let address = options.peer_listen.clone().unwrap_or_else(|| options.peers[&options.node].clone());
-            let listener =
-                seam.net.listen(&address).await.map_err(|source| NodeError::Listen { address: address.clone(), source })?;
+            let listener = seam
+                .net
+                .listen(&address)
+                .await
+                .map_err(|source| NodeError::Listen { address: address.clone(), source })?;
             peers.start(listener, &options.peers);
         }
         let (wal, membership) = join(&seam, &options, &identity, &peers).await?;
@@ -251,7 +260,8 @@ async fn join(
     identity: &Identity,
     peers: &Peers,
 ) -> Result<(Arc<Wal>, Membership), NodeError> {
-    let (disk, wal_options) = (seam.disk.clone(), options.wal.clone());
+    let salt = seam.random("wal salt").next_u64();
+    let (disk, wal_options) = (seam.disk.clone(), WalOptions { salt, ..options.wal });
     if let Some(membership) = &identity.membership {
         let wal = seam.blocking(move || Wal::open(disk, WAL_FOLDER, wal_options)).await?;
         if wal.group(ShardId::SYSTEM).is_none() {

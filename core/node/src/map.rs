@@ -17,16 +17,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tenet_catalog::{
-    ShardDescriptor, ShardState, TenantDescriptor, TenantState, create_tenant, drop_tenant, ids_from_row, ids_key, mark_ready,
-    shard_from_row, shard_key, shards_span, tenant_from_row, tenant_key, tenants_span,
+    ShardDescriptor, ShardState, TenantDescriptor, TenantState, create_tenant, drop_tenant, ids_from_row, ids_key,
+    mark_ready, shard_from_row, shard_key, shards_span, tenant_from_row, tenant_key, tenants_span,
 };
 use tenet_seam::{Random, Seam};
 use tenet_shard::{CommitRequest, Descriptor, HostInput, ReadAt, ShardClient, ShardError, Shards, Target};
 use tenet_sql::{DatabaseHandle, Databases, SqlError, SqlState};
 use tenet_store::{ScanLimit, StoreError, StorePool};
 use tenet_types::{
-    CatalogVersion, CodecError, Key, NodeId, RangeEpoch, ReadSet, ReplicaId, RequestId, ShardId, Span, TenantId, Timestamp,
-    Write, mark,
+    CatalogVersion, CodecError, Key, NodeId, RangeEpoch, ReadSet, ReplicaId, RequestId, ShardId, Span, TenantId,
+    Timestamp, Write, mark,
 };
 use tokio::sync::oneshot;
 
@@ -46,8 +46,7 @@ const ATTEMPTS_MAX: usize = 10;
 const SYSTEM_EPOCH: RangeEpoch = RangeEpoch(0);
 
 /// Where the system shard is asked.
-const SYSTEM: Target =
-    Target { tenant: TenantId::SYSTEM, shard: ShardId::SYSTEM, epoch: SYSTEM_EPOCH, catalog: None };
+const SYSTEM: Target = Target { tenant: TenantId::SYSTEM, shard: ShardId::SYSTEM, epoch: SYSTEM_EPOCH, catalog: None };
 
 /// The system shard of a cluster of these members: a replica on each, with the node's own number.
 pub fn system_descriptor(members: impl Iterator<Item = NodeId>) -> Descriptor {
@@ -275,8 +274,12 @@ impl Databases for Map {
         let tenant = self.tenant(name).await?.filter(|tenant| tenant.state == TenantState::Ready);
         let Some(tenant) = tenant else { return Err(absent(name)) };
         let key = shard_key(tenant.home);
-        let reply =
-            self.shards.get(SYSTEM, ReadAt::Latest, vec![key.clone()]).await.map_err(MapFault::from).map_err(SqlError::from)?;
+        let reply = self
+            .shards
+            .get(SYSTEM, ReadAt::Latest, vec![key.clone()])
+            .await
+            .map_err(MapFault::from)
+            .map_err(SqlError::from)?;
         let Some(bytes) = &reply.values[0] else { return Err(absent(name)) };
         let shard = shard_from_row(&key, bytes).map_err(MapFault::from).map_err(SqlError::from)?;
         if shard.state == ShardState::Dropped {

@@ -1,0 +1,272 @@
+//! Three nodes of one shard over fake disks: commits under crashes lose nothing, reads are current, a follower that is far
+//! behind gets a snapshot. Seeds are few here; `sim` runs the many.
+
+mod seam;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use seam::{Boot, World, seam};
+use tenet_seam::fake::FakeDisk;
+use tenet_shard::*;
+use tenet_store::{PoolOptions, StorePool};
+use tenet_types::*;
+use tenet_wal::{Wal, WalOptions};
+use tokio::sync::oneshot;
+
+const TARGET: Target = Target { tenant: TenantId(1), shard: ShardId(2), epoch: RangeEpoch(1), catalog: None };
+
+struct Hashes(Mutex<BTreeMap<LogIndex, [u8; 32]>>);
+
+impl Observer for Hashes {
+    fn applied(&self, shard: ShardId, replica: ReplicaId, index: LogIndex, hash: [u8; 32]) {
+        let mut seen = self.0.lock().unwrap();
+        let known = *seen.entry(index).or_insert(hash);
+        assert_eq!(known, hash, "{shard} {replica} differs at {index}");
+    }
+}
+
+struct Machine {
+    disk: FakeDisk,
+    running: Option<Running>,
+}
+
+struct Running {
+    boot: Arc<Boot>,
+    transport: Arc<Transport>,
+    shards: Arc<Shards>,
+}
+
+struct Cluster {
+    world: Arc<World>,
+    machines: Vec<Machine>,
+    hashes: Arc<Hashes>,
+    limits: Limits,
+    wal: WalOptions,
+}
+
+impl Cluster {
+    fn new(seed: u64, limits: Limits, wal: WalOptions) -> Cluster {
+        let world = World::new(seed);
+        let machines = (0..3).map(|n| Machine { disk: FakeDisk::new(seed * 10 + n), running: None }).collect();
+        let hashes = Arc::new(Hashes(Mutex::default()));
+        let mut cluster = Cluster { world, machines, hashes, limits, wal };
+        for n in 0..3 {
+            cluster.start(n);
+        }
+        cluster
+    }
+
+    fn descriptor(&self) -> Descriptor {
+        let replicas = (1..=3).map(|n| (NodeId(n), ReplicaId(n + 10))).collect();
+        Descriptor { tenant: TARGET.tenant, shard: TARGET.shard, epoch: TARGET.epoch, replicas }
+    }
+
+    fn start(&mut self, n: usize) {
+        let disk = self.machines[n].disk.handle();
+        let boot = Arc::new(Boot {
+            world: self.world.clone(),
+            alive: Arc::new(AtomicBool::new(true)),
+            halted: Arc::new(Mutex::new(None)),
+        });
+        let seam = seam(&boot, disk.clone());
+        let wal = Arc::new(Wal::open(disk.clone(), "wal", self.wal.clone()).unwrap());
+        let pool = Arc::new(StorePool::new(disk, PoolOptions::default()));
+        let transport = Transport::new(seam.clone());
+        let network = PeerNetwork {
+            seam: seam.clone(),
+            transport: transport.clone(),
+            pool: pool.clone(),
+            outgoing: Arc::new(Outgoing::default()),
+        };
+        let node = NodeId(n as u64 + 1);
+        let host = start_host(
+            &seam,
+            HostOptions {
+                node,
+                limits: self.limits.clone(),
+                storage: Arc::new(DiskStorage { wal, pool: pool.clone() }),
+                network: Arc::new(network),
+                observer: Some(self.hashes.clone()),
+            },
+        );
+        let shards = Shards::new(&seam, node, host.clone(), pool, transport.clone());
+        transport.set_handler(Arc::new(PeerDesk(shards.clone())));
+        shards.learn(self.descriptor());
+        let descriptor = self.descriptor();
+        self.world.spawn(
+            &boot.alive,
+            Box::pin(async move {
+                let (done, opened) = oneshot::channel();
+                host.give(HostInput::Open { descriptor, done }).await;
+                opened.await.unwrap();
+            }),
+        );
+        self.machines[n].running = Some(Running { boot, transport, shards });
+        for other in 0..3 {
+            if other != n && self.machines[other].running.is_some() {
+                self.link(n, other);
+            }
+        }
+    }
+
+    fn link(&self, a: usize, b: usize) {
+        let (near, far) = tokio::io::duplex(64 << 10);
+        for (n, peer, stream) in [(a, b, near), (b, a, far)] {
+            let running = self.machines[n].running.as_ref().unwrap();
+            let transport = running.transport.clone();
+            let peer = NodeId(peer as u64 + 1);
+            let work = async move { transport.run_link(peer, Box::new(stream), Unframer::default()).await };
+            self.world.spawn(&running.boot.alive, Box::pin(work));
+        }
+    }
+
+    /// Power is lost: tasks never run again, unsynced bytes are kept, lost or torn.
+    fn crash(&mut self, n: usize) {
+        let running = self.machines[n].running.take().unwrap();
+        running.boot.alive.store(false, Ordering::SeqCst);
+        self.machines[n].disk.crash();
+        assert_eq!(*running.boot.halted.lock().unwrap(), None);
+    }
+
+    fn run(&self, ms: u64) {
+        self.world.run_until(Duration::from_millis(ms), || false);
+    }
+
+    fn client(&self, n: usize) -> (Arc<Shards>, Arc<AtomicBool>) {
+        let running = self.machines[n].running.as_ref().unwrap();
+        (running.shards.clone(), running.boot.alive.clone())
+    }
+
+    /// Runs one request on a node to its end.
+    fn ask<T: Send + 'static>(
+        &self,
+        n: usize,
+        request: impl FnOnce(Arc<Shards>) -> futures::future::BoxFuture<'static, T>,
+    ) -> Option<T> {
+        let (shards, alive) = self.client(n);
+        let result = Arc::new(Mutex::new(None));
+        let (slot, future) = (result.clone(), request(shards));
+        self.world.spawn(&alive, Box::pin(async move { *slot.lock().unwrap() = Some(future.await) }));
+        let done = result.clone();
+        self.world.run_until(Duration::from_secs(30), move || done.lock().unwrap().is_some());
+        result.lock().unwrap().take()
+    }
+
+    fn put(&self, n: usize, key: &[u8], value: &[u8]) -> Result<Timestamp, ShardError> {
+        static SEQUENCE: AtomicU64 = AtomicU64::new(1);
+        let commit = CommitRequest {
+            request: RequestId { session: 7, sequence: SEQUENCE.fetch_add(1, Ordering::SeqCst) },
+            snapshot: Timestamp::ZERO,
+            reads: ReadSet::default(),
+            catalog: CatalogVersion(0),
+            writes: vec![Write { key: Key(key.to_vec()), value: Some(value.to_vec()) }],
+        };
+        self.ask(n, |shards| Box::pin(async move { shards.commit(TARGET, commit).await })).expect("an answer in 30 s")
+    }
+
+    fn get(&self, n: usize, key: &[u8]) -> Result<Option<Vec<u8>>, ShardError> {
+        let keys = vec![Key(key.to_vec())];
+        let reply = self.ask(n, |shards| Box::pin(async move { shards.get(TARGET, ReadAt::Latest, keys).await }));
+        reply.expect("an answer in 30 s").map(|reply| reply.values[0].clone())
+    }
+}
+
+fn small() -> Limits {
+    Limits {
+        checkpoint_bytes: 600,
+        log_tail_entries: 4,
+        append_entries_max: 3,
+        cache_bytes_max: 200,
+        window_sets_max: 8,
+        snapshot_retry_ticks: 10,
+        ..Limits::default()
+    }
+}
+
+fn key(n: u64) -> Vec<u8> {
+    // A table, an index, and a number of fixed width: no key is a prefix of another (Y1).
+    KeyBuilder::new(TableId(100), IndexId(1)).push(&Value::Int8(n as i64)).build().0
+}
+
+#[test]
+fn a_commit_on_any_node_is_read_on_every_node() {
+    let cluster = Cluster::new(1, Limits::default(), WalOptions::default());
+    for n in 0..3 {
+        cluster.put(n, &key(n as u64), format!("from {n}").as_bytes()).unwrap();
+    }
+    for n in 0..3 {
+        for k in 0..3 {
+            assert_eq!(cluster.get(n, &key(k)).unwrap(), Some(format!("from {k}").into_bytes()));
+        }
+    }
+}
+
+#[test]
+fn commits_conflict_with_what_was_written_after_their_snapshot() {
+    let cluster = Cluster::new(2, Limits::default(), WalOptions::default());
+    let first = cluster.put(0, &key(1), b"a").unwrap();
+    let second = cluster.put(0, &key(1), b"b").unwrap();
+    assert!(second > first);
+    let commit = |snapshot: Timestamp, reads: ReadSet| {
+        let writes = vec![Write { key: Key(key(2)), value: Some(b"c".to_vec()) }];
+        let request = RequestId { session: 9, sequence: snapshot.0 };
+        let commit = CommitRequest { request, snapshot, reads, catalog: CatalogVersion(0), writes };
+        cluster.ask(1, |shards| Box::pin(async move { shards.commit(TARGET, commit).await })).unwrap()
+    };
+    let reads = |keys: Vec<Key>, spans: Vec<Span>| ReadSet { keys, spans };
+    let all = Span { start: Key(key(0)), end: Key(key(9)) };
+    assert_eq!(commit(first, reads(vec![Key(key(1))], vec![])), Err(ShardError::Conflict));
+    assert_eq!(commit(first, reads(vec![], vec![all.clone()])), Err(ShardError::Conflict));
+    assert!(commit(second, reads(vec![Key(key(1))], vec![])).is_ok());
+    assert_eq!(
+        commit(second, reads(vec![], vec![all])),
+        Err(ShardError::Conflict),
+        "the last commit wrote into the span"
+    );
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_by_crashes_and_followers_far_behind_get_snapshots() {
+    for seed in 0..20 {
+        let mut cluster =
+            Cluster::new(100 + seed, small(), WalOptions { segment_bytes: 4096, ..WalOptions::default() });
+        let mut acknowledged = BTreeMap::new();
+        for round in 0..12u64 {
+            let down = (cluster.world.draw() % 3) as usize;
+            cluster.crash(down);
+            let up = (down + 1) % 3;
+            for n in 0..6 {
+                let (k, value) = (round * 6 + n, format!("{round} {n}"));
+                match cluster.put(up, &key(k), value.as_bytes()) {
+                    Ok(_) => {
+                        acknowledged.insert(k, value);
+                    }
+                    Err(ShardError::Unknown | ShardError::Unavailable(_)) => {}
+                    Err(other) => panic!("seed {seed}: {other}"),
+                }
+            }
+            cluster.start(down);
+            cluster.run(cluster.world.draw() % 3000);
+        }
+        assert!(acknowledged.len() > 36, "seed {seed}: only {} of 72 were acknowledged", acknowledged.len());
+        cluster.run(5000);
+        for (k, value) in &acknowledged {
+            let n = (*k % 3) as usize;
+            assert_eq!(
+                cluster.get(n, &key(*k)).unwrap().as_deref(),
+                Some(value.as_bytes()),
+                "seed {seed} key {k} on {n}"
+            );
+        }
+        let applied: Vec<LogIndex> =
+            (0..3).map(|n| cluster.client(n).0.host().views.get(TARGET.shard).unwrap().meta.applied).collect();
+        assert!(applied.iter().all(|index| *index == applied[0]), "seed {seed}: {applied:?}");
+    }
+    let marks = marks();
+    for mark in ["raft: snapshot installed", "raft: snapshot offered"] {
+        assert!(marks.contains_key(mark), "never reached: {mark} in {marks:?}");
+    }
+}
