@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tenet_raft::{HardState, LogRange, LogState, Run, SnapshotMeta};
 use tenet_store::{Applied, Import, Meta, StoreError, StorePool};
-use tenet_types::{LogIndex, ReplicaId, ShardId, Term};
+use tenet_types::{LogIndex, ReplicaId, ShardId};
 use tenet_wal::{Batch, Frame, Wal, WalError};
 
 /// Most bytes of entries applied in one piece, so that other work interleaves.
@@ -110,12 +110,13 @@ impl RaftStorage for DiskStorage {
                 meta.applied, group.base.0
             )));
         }
-        if meta.applied > group.last {
+        if group.term_at(meta.applied) != Some(meta.applied_term) {
             // 1. a snapshot's store was renamed into place, 2. the node died before the log's reset was durable, 3. so here the
-            // log is reset now. The hard state stays.
+            // log ends before the snapshot, or goes on with entries that were never committed. What a store holds is committed: it
+            // wins, and the log is reset now. The hard state stays.
             tenet_types::mark!("storage: snapshot installed before the log knew");
             let base = (meta.applied, meta.applied_term);
-            let change = tenet_wal::Change { reset: Some(base), checkpoint: Some(base), ..Default::default() };
+            let change = tenet_wal::Change { reset: Some(base), ..Default::default() };
             self.wal.append(Batch { groups: vec![(shard, change)] })?;
         }
         let group = self.wal.group(shard).expect("still there");
@@ -127,12 +128,6 @@ impl RaftStorage for DiskStorage {
             runs: group.runs.iter().map(|(first, term)| Run { first: *first, term: *term }).collect(),
         });
         let log = LogState { base, entries };
-        if term_at(&log, meta.applied) != Some(meta.applied_term) {
-            return Err(damaged(format!(
-                "its store applied {} in {}, the log says otherwise",
-                meta.applied, meta.applied_term
-            )));
-        }
         Ok(Found { replica, hard_state, log, meta })
     }
 
@@ -181,15 +176,4 @@ impl RaftStorage for DiskStorage {
     fn pinning(&self) -> Vec<ShardId> {
         self.wal.pinning()
     }
-}
-
-fn term_at(log: &LogState, index: LogIndex) -> Option<Term> {
-    if index == log.base.index {
-        return Some(log.base.term);
-    }
-    let range = log.entries.as_ref()?;
-    if index > range.last || index < range.first {
-        return None;
-    }
-    range.runs.iter().rev().find(|run| run.first <= index).map(|run| run.term)
 }
