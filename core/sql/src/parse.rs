@@ -1,0 +1,203 @@
+//! From a query string to statements, and from places in statements back to characters of the string.
+//!
+//! The grammar is sqlparser's with the Postgres dialect. It takes more than Postgres does; what would then be silently
+//! ignored or mean something else is refused by those who read the statement. Errors are worded as Postgres words them.
+
+use std::sync::Arc;
+
+use sqlparser::ast::Statement;
+use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::parser::{Parser, ParserError};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use crate::error::{SqlError, SqlState};
+
+/// Longest chain or nesting of operators. The parser bounds nesting by itself, but `1+1+1…` is as deep a tree as it is long,
+/// and everything that walks or drops a tree does so on the stack.
+const OPERATORS_MAX: usize = 1000;
+
+/// Deepest nesting of parentheses and clauses that the parser follows.
+const NESTING_MAX: usize = 100;
+
+/// A query string.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Source(Arc<str>);
+
+/// A statement, and the string that it is part of. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    pub(crate) statement: Arc<Statement>,
+    pub(crate) source: Source,
+    /// Which of the string's statements this is: with the string, a name for it.
+    pub(crate) ordinal: usize,
+}
+
+impl Source {
+    pub(crate) fn new(text: &str) -> Source {
+        Source(text.into())
+    }
+
+    pub(crate) fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The character at a place, counted from 1. `None` for the place of what has none.
+    pub(crate) fn position(&self, place: Location) -> Option<usize> {
+        position(&self.0, place)
+    }
+
+    /// The first character after a place that is not white space or a closing parenthesis: where an operator stands after its
+    /// left operand, which alone has a place.
+    pub(crate) fn position_after(&self, place: Location) -> Option<usize> {
+        let from = self.position(place)?;
+        let skip = self.0.chars().skip(from - 1).position(|c| !c.is_whitespace() && c != ')')?;
+        Some(from + skip)
+    }
+}
+
+fn position(text: &str, place: Location) -> Option<usize> {
+    if place.line == 0 {
+        return None;
+    }
+    let (mut line, mut column) = (1, 1);
+    for (at, c) in text.chars().enumerate() {
+        if (line, column) == (place.line, place.column) {
+            return Some(at + 1);
+        }
+        (line, column) = if c == '\n' { (line + 1, 1) } else { (line, column + 1) };
+    }
+    Some(text.chars().count() + 1)
+}
+
+impl Parsed {
+    /// The first words of the statement, as a command tag would have them; for logs.
+    pub fn source(&self) -> &str {
+        self.source.text()
+    }
+}
+
+/// Splits and parses. The empty string has no statements.
+pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let source = Source::new(text);
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+        let message = tokenizer_message(&error.message, text, error.location);
+        SqlError::new(SqlState::SYNTAX_ERROR, message).at(source.position(error.location))
+    })?;
+    check_operators(&tokens)?;
+    let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens.clone());
+    let mut statements = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        if parser.peek_token_ref().token == Token::EOF {
+            return Ok(statements);
+        }
+        let statement = match parser.parse_statement() {
+            Ok(statement) => statement,
+            Err(error) => return Err(syntax_error(error, &tokens, &source)),
+        };
+        let next = parser.peek_token_ref();
+        if !matches!(next.token, Token::SemiColon | Token::EOF) {
+            return Err(near(next, &source));
+        }
+        statements.push(Parsed { statement: Arc::new(statement), source: source.clone(), ordinal: statements.len() });
+    }
+}
+
+/// Counts operators along each path of brackets: an upper bound on the depth of any expression's tree.
+fn check_operators(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
+    let mut open: Vec<usize> = Vec::new();
+    let (mut here, mut outside) = (0, 0);
+    for token in tokens {
+        match &token.token {
+            Token::LParen | Token::LBracket => {
+                open.push(here);
+                outside += here;
+                here = 0;
+            }
+            Token::RParen | Token::RBracket => {
+                here = open.pop().unwrap_or(0);
+                outside -= here;
+            }
+            Token::Comma | Token::SemiColon => here = 0,
+            Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => {}
+            Token::Word(word) => {
+                use sqlparser::keywords::Keyword::{
+                    AND, BETWEEN, CASE, ELSE, EXCEPT, ILIKE, IN, INTERSECT, IS, JOIN, LIKE, NOT, OR, UNION, WHEN,
+                };
+                let connects = [AND, OR, NOT, UNION, EXCEPT, INTERSECT, JOIN, CASE, WHEN, ELSE];
+                let compares = [BETWEEN, LIKE, ILIKE, IN, IS];
+                if connects.contains(&word.keyword) || compares.contains(&word.keyword) {
+                    here += 1;
+                }
+            }
+            _ => here += 1,
+        }
+        if here + outside > OPERATORS_MAX {
+            return Err(SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "the statement is too complex")
+                .detail(format!("An expression has more than {OPERATORS_MAX} operators in a chain.")));
+        }
+    }
+    Ok(())
+}
+
+fn tokenizer_message(message: &str, text: &str, place: Location) -> String {
+    let from = position(text, place).unwrap_or(1);
+    let rest: String = text.chars().skip(from - 1).collect();
+    match message {
+        "Unterminated string literal" => format!("unterminated quoted string at or near \"{rest}\""),
+        "Unexpected EOF while in a multi-line comment" => format!("unterminated /* comment at or near \"{rest}\""),
+        _ if message.contains("close delimiter") => format!("unterminated quoted identifier at or near \"{rest}\""),
+        _ if message.contains("Unterminated dollar-quoted") => {
+            format!("unterminated dollar-quoted string at or near \"{rest}\"")
+        }
+        _ => format!("syntax error: {}", lower_first(message)),
+    }
+}
+
+/// sqlparser says what it expected and found, and where; the place is the end of its message.
+fn syntax_error(error: ParserError, tokens: &[TokenWithSpan], source: &Source) -> SqlError {
+    let message = match error {
+        ParserError::RecursionLimitExceeded => {
+            return SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "the statement is too complex")
+                .detail(format!("Expressions or queries are nested more than {NESTING_MAX} deep."));
+        }
+        ParserError::ParserError(message) | ParserError::TokenizerError(message) => message,
+    };
+    let (what, place) = match message.rsplit_once(" at Line: ") {
+        Some((what, place)) => (what, parse_place(place)),
+        None => (message.as_str(), None),
+    };
+    let token = place.and_then(|place| tokens.iter().find(|token| token.span.start == place));
+    match token {
+        Some(token) => near(token, source),
+        None if what.contains("found: EOF") || place.is_none() && what.contains("EOF") => end_of_input(source),
+        None => {
+            SqlError::new(SqlState::SYNTAX_ERROR, "syntax error").at(place.and_then(|place| source.position(place)))
+        }
+    }
+    .detail(format!("The parser said: {}.", lower_first(what)))
+}
+
+/// `1, Column: 8`
+fn parse_place(text: &str) -> Option<Location> {
+    let (line, column) = text.split_once(", Column: ")?;
+    Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+}
+
+fn near(token: &TokenWithSpan, source: &Source) -> SqlError {
+    if token.token == Token::EOF {
+        return end_of_input(source);
+    }
+    SqlError::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{}\"", token.token))
+        .at(source.position(token.span.start))
+}
+
+fn end_of_input(source: &Source) -> SqlError {
+    SqlError::new(SqlState::SYNTAX_ERROR, "syntax error at end of input").at(Some(source.text().chars().count() + 1))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or(String::new(), |first| first.to_lowercase().chain(chars).collect())
+}
