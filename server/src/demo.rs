@@ -210,10 +210,17 @@ async fn open_branch(cluster: &mut Cluster, tenant: &'static str, time: &Arc<Rea
     Ok(Branch { tenant, run, clients: Vec::new(), leader })
 }
 
+/// Patient while the cluster is still making its first database, to which one connects to make others.
 pub async fn create_database(addresses: &[String], name: &str) -> Result<(), DemoError> {
     let what = || format!("CREATE DATABASE {name}");
     let mut client = PgClient::new(addresses.to_vec(), 0, "postgres");
-    client.reconnect().await.map_err(|source| DemoError::Sql { what: what(), source })?;
+    let start = Instant::now();
+    while let Err(source) = client.reconnect().await {
+        if start.elapsed() > READY_WITHIN {
+            return Err(DemoError::Sql { what: what(), source });
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     client.execute(&what(), &[]).await.map_err(|source| DemoError::Sql { what: what(), source })?;
     Ok(())
 }
