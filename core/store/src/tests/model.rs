@@ -133,6 +133,22 @@ fn a_scan_does_not_step_through_the_versions_of_one_key() {
     }
 }
 
+/// However little one call may do, the next one begins further on.
+#[test]
+fn a_scan_makes_progress_from_between_the_versions_of_a_key() {
+    let disk = FakeDisk::new(1);
+    let mut model = Model::new();
+    let write = |n: u64, value| Write { key: key(6 * n), value: Some(vec![value]) };
+    for value in 0..30 {
+        model.append(&commit(vec![write(0, value), write(1, value), write(2, value)]));
+    }
+    let mut store = filled(&disk, &model, &TIGHT);
+    store.steps_max = 1;
+    let span = Span { start: key(0).successor(), ..everything() };
+    let limit = ScanLimit { rows: 10, bytes: usize::MAX };
+    assert_eq!(scan(&store, &span, Timestamp::MAX, limit), model.scan(&span, Timestamp::MAX));
+}
+
 #[test]
 fn work_in_one_call_is_bounded_though_nothing_is_found() {
     let disk = FakeDisk::new(1);
