@@ -221,3 +221,6 @@ fn are_runs(runs: &[Run], last: LogIndex) -> bool {
     runs.windows(2).all(|pair| pair[0].first < pair[1].first && pair[0].term < pair[1].term)
         && runs.last().is_some_and(|run| run.first <= last)
 }
+
+#[cfg(test)]
+mod tests;

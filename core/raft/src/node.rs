@@ -563,3 +563,6 @@ impl Core {
         assert!(out.messages.is_empty() && out.append.is_none() && out.reply.is_empty(), "the outbox was not emptied");
     }
 }
+
+#[cfg(test)]
+mod tests;

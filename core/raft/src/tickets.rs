@@ -130,3 +130,6 @@ impl Tickets {
         assert!(ticket <= self.last, "T1: {:?}", self.open);
     }
 }
+
+#[cfg(test)]
+mod tests;
