@@ -54,8 +54,10 @@ pub enum Death {
     Killed,
     /// The plug was pulled inside this disk operation.
     CrashPoint { operation: Kind, path: String },
-    /// The process ended itself ([`Seam::halt`]).
+    /// The process ended itself at once ([`Seam::halt`]).
     Halted { reason: String },
+    /// Its program came to an end.
+    Exited { reason: String },
 }
 
 /// A death, and what it did to the disk.
@@ -162,6 +164,21 @@ impl Machine {
             boot.operations_left.store(operations.max(1), Ordering::Relaxed);
         }
         alive.is_some()
+    }
+
+    /// Takes the crash point away again.
+    pub fn disarm_crash_point(&self) {
+        if let Some(boot) = self.alive() {
+            boot.operations_left.store(NEVER, Ordering::Relaxed);
+        }
+    }
+
+    /// The program has ended by itself, for this reason. For the disk it is as a loss of power, which is harder than the end of
+    /// a process.
+    pub fn exit(&self, reason: &str) {
+        if let Some(boot) = self.alive() {
+            boot.die(Death::Exited { reason: reason.to_string() });
+        }
     }
 
     /// Disk operations of the present boot so far.

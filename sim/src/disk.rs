@@ -43,6 +43,20 @@ pub struct DiskStats {
     pub stalled_works: u64,
 }
 
+impl DiskStats {
+    /// Adds another disk's.
+    pub fn add(&mut self, other: &DiskStats) {
+        self.reads += other.reads;
+        self.writes += other.writes;
+        self.syncs += other.syncs;
+        self.bytes_written += other.bytes_written;
+        self.failed_syncs += other.failed_syncs;
+        self.lied_syncs += other.lied_syncs;
+        self.refused_full += other.refused_full;
+        self.stalled_works += other.stalled_works;
+    }
+}
+
 /// What one crash met and made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CrashReport {

@@ -31,13 +31,24 @@ pub mod disk;
 #[cfg(madsim)]
 mod entropy;
 #[cfg(madsim)]
+pub mod faults;
+#[cfg(madsim)]
 pub mod net;
 #[cfg(madsim)]
+pub mod plan;
+#[cfg(madsim)]
 pub mod replay;
+#[cfg(madsim)]
+pub mod report;
 #[cfg(madsim)]
 mod simulation;
 #[cfg(madsim)]
 mod tasks;
+#[cfg(madsim)]
+pub mod world;
 
 #[cfg(madsim)]
 pub use simulation::{Finished, Panicked, Sim, SimOptions, simulate};
+
+#[cfg(all(test, madsim))]
+mod tests;

@@ -153,16 +153,23 @@ impl Network {
     pub fn cut(&self, source: &str, target: &str) {
         self.with(|state, now| {
             let ends = state.ends(source, target);
-            state.wire(ends).cut = true;
+            state.wire(ends).cuts += 1;
             state.hold(ends, now);
         });
     }
 
-    /// Heals the wire in one direction. What was held arrives.
+    /// Takes one cut of the wire back. When the last one is gone, what was held arrives.
     pub fn heal(&self, source: &str, target: &str) {
+        self.heal_to(source, target, |cuts| cuts.saturating_sub(1));
+    }
+
+    fn heal_to(&self, source: &str, target: &str, left: impl FnOnce(u32) -> u32) {
         self.with(|state, now| {
             let ends = state.ends(source, target);
-            if std::mem::take(&mut state.wire(ends).cut) {
+            let wire = state.wire(ends);
+            let before = wire.cuts;
+            wire.cuts = left(before);
+            if before > 0 && wire.cuts == 0 {
                 state.release(ends, now, &self.time);
             }
         });
@@ -177,7 +184,7 @@ impl Network {
         });
         for source in &names {
             for target in names.iter().filter(|target| *target != source) {
-                self.heal(source, target);
+                self.heal_to(source, target, |_| 0);
             }
         }
     }
@@ -272,7 +279,7 @@ impl State {
     }
 
     fn is_cut(&self, ends: (u16, u16)) -> bool {
-        self.wires.get(&ends).is_some_and(|wire| wire.cut)
+        self.wires.get(&ends).is_some_and(|wire| wire.cuts > 0)
     }
 
     fn answers(&self, number: u16) -> bool {

@@ -1,9 +1,9 @@
 use std::io;
 use std::time::Duration;
 
+use crate::Sim;
+use crate::net::CONNECT_SECONDS_MAX;
 use tenet_seam::{Address, Listener, Seam, Stream};
-use tenet_sim::Sim;
-use tenet_sim::net::CONNECT_SECONDS_MAX;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{ms, play, seam_of};
@@ -316,9 +316,9 @@ fn a_long_stream_arrives_whole_whatever_happens_to_the_wires() {
                 let mut luck = tormentor.luck("torment");
                 for _ in 0..200 {
                     let (source, target) = if luck.chance(50) { ("n1", "n2") } else { ("n2", "n1") };
-                    match luck.below(3) {
+                    match luck.below(4) {
                         0 => tormentor.net().cut(source, target),
-                        1 => tormentor.net().heal(source, target),
+                        1 | 2 => tormentor.net().heal(source, target),
                         _ => tormentor.net().delay(source, target, (0, luck.below(20_000))),
                     }
                     tormentor.sleep(Duration::from_micros(luck.below(20_000))).await;

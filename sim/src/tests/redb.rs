@@ -3,10 +3,10 @@
 use std::io;
 use std::sync::Arc;
 
+use crate::boot::Death;
+use crate::digest::Kind;
 use redb::{Database, Durability, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 use tenet_seam::{Disk, File, Open};
-use tenet_sim::boot::Death;
-use tenet_sim::digest::Kind;
 
 use super::{Shared, ms, play};
 
@@ -115,7 +115,7 @@ fn commit(database: &Database, number: u64, durability: Durability, quick_repair
 /// Crash after crash. Returns how many crashes met unsynced bytes, how many tore a write, how many came inside a commit's writes
 /// or syncs, and whether an acknowledged commit was lost.
 fn torment(seed: u64, quick_repair: bool, lying: bool) -> Result<[u64; 3], String> {
-    let finished = tenet_sim::simulate(tenet_sim::SimOptions::new(seed), move |sim| async move {
+    let finished = crate::simulate(crate::SimOptions::new(seed), move |sim| async move {
         let machine = sim.machine("n1");
         machine.disk.set_lying(lying);
         let known: Shared<Known> = Shared::default();
@@ -155,8 +155,7 @@ fn torment(seed: u64, quick_repair: bool, lying: bool) -> Result<[u64; 3], Strin
         sim.obituaries()
     });
     let obituaries = finished.result.map_err(|panicked| panicked.message)?;
-    let count =
-        |test: &dyn Fn(&tenet_sim::boot::Obituary) -> bool| obituaries.iter().filter(|o| test(o)).count() as u64;
+    let count = |test: &dyn Fn(&crate::boot::Obituary) -> bool| obituaries.iter().filter(|o| test(o)).count() as u64;
     let inside = |death: &Death| matches!(death, Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path } if path == "db");
     Ok([count(&|o| o.crash.pending_bytes > 0), count(&|o| o.crash.torn > 0), count(&|o| inside(&o.death))])
 }

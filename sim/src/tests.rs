@@ -11,8 +11,8 @@ use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use crate::{Finished, Sim, SimOptions, simulate};
 use tenet_seam::Seam;
-use tenet_sim::{Finished, Sim, SimOptions, simulate};
 
 /// Runs a world and hands back its result; a panic in it is one here.
 fn play<T: Send + 'static, F: Future<Output = T>>(seed: u64, play: impl FnOnce(Sim) -> F + Send + 'static) -> T {

@@ -1,9 +1,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
+use crate::boot::Death;
+use crate::{SimOptions, simulate};
 use tenet_seam::Open;
-use tenet_sim::boot::Death;
-use tenet_sim::{SimOptions, simulate};
 
 use super::{Shared, ms, play, seam_of};
 

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use crate::digest::Fingerprint;
+use crate::replay::{Comparison, Errand, run_twice, write_report};
+use crate::{Finished, Sim, SimOptions, simulate};
 use tenet_seam::{Address, Open, Seam};
-use tenet_sim::digest::Fingerprint;
-use tenet_sim::replay::{Comparison, Errand, run_twice, write_report};
-use tenet_sim::{Finished, Sim, SimOptions, simulate};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::ms;
@@ -196,7 +196,7 @@ fn compare(twist: Twist) -> Comparison {
     let command = |errand: &Errand| {
         let mut command = Command::new(std::env::current_exe().unwrap());
         let text = serde_json::to_string(&(format!("{twist:?}"), &errand.window, &errand.report)).unwrap();
-        command.args(["--exact", "replay::errand"]).env("TENET_SEAM_ERRAND", text);
+        command.args(["--exact", "tests::replay::errand"]).env("TENET_SEAM_ERRAND", text);
         command
     };
     run_twice(folder.path(), command).unwrap()

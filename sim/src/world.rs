@@ -1,0 +1,482 @@
+//! One world, from its first boot to its last read.
+//!
+//! ```text
+//!   start ── set up ── calm ── storm ───────────── settle ── calm ── stop ── final reads ── end
+//!                      │       faults strike       │ healed: nothing is done any more
+//!                      clients work all the time ──┴──────────────▶ each succeeds within LIVENESS of healing
+//! ```
+//! Everything that the database may be blamed for is in the history or in [`Played`]; the verdict is made outside of the
+//! simulation ([`crate::report`]).
+//!
+//! Invariants
+//!  L1  A node that ends is started again, whatever ended it, unless it was wiped and has been refused.
+//!  L2  A node ends by itself only for a reason that the world gave it: a disk that was full or failed a sync. Anything else is a
+//!      violation, as is a wiped node that is accepted.
+//!  L3  Nothing is done to the world after it was healed.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::future::{BoxFuture, join_all};
+use tenet_checker::state_hash::StateHash;
+use tenet_histories::{History, Process};
+use tenet_seam::{Address, Seam};
+use tenet_workloads::controls::{LostWrites, StaleReads};
+use tenet_workloads::{Client, ClientError, Luck, Pace, Run, RunOptions, Surroundings};
+use tokio::sync::oneshot;
+
+use crate::Sim;
+use crate::boot::{Death, Machine, Obituary};
+use crate::disk::DiskStats;
+use crate::faults::{self, Fault, Field};
+use crate::plan::{Control, NodeLimits, Plan};
+
+/// Within this, after healing, each client must have succeeded.
+pub const LIVENESS: Duration = Duration::from_secs(10);
+
+/// Between healing and the calm phase after it, besides a client's patience: connections that hang are found out.
+const SETTLE: Duration = Duration::from_millis(3_000);
+
+/// For the cluster to form and the tables to be made, nothing being in the way.
+const SET_UP_WITHIN: Duration = Duration::from_secs(60);
+
+const FINAL_READS_WITHIN: Duration = Duration::from_secs(20);
+
+/// Percent of operations about which a lying client lies.
+const LIES_PERCENT: u64 = 10;
+
+/// Ports on which nodes listen: for clients, and for each other.
+const SQL_PORT: u16 = 5_433;
+const PEER_PORT: u16 = 7_433;
+
+/// How a node is started.
+#[derive(Clone)]
+pub struct NodeSettings {
+    /// Its number among all, from 1.
+    pub number: u64,
+    pub sql: Address,
+    /// All nodes, this one too, where they listen for each other.
+    pub peers: BTreeMap<u64, Address>,
+    pub limits: NodeLimits,
+    pub hashes: Arc<Hashes>,
+}
+
+/// Why a node did not start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has lost its data folder, and the others know.
+    Lost(String),
+    Other(String),
+}
+
+/// Starts a node; done when clients are served.
+pub type Program = Arc<dyn Fn(Seam, NodeSettings) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
+
+/// Makes a client that is not yet connected: of these nodes, first the one of that place, and on that database.
+pub type Clients = Arc<dyn Fn(Seam, Vec<Address>, usize, &str) -> Box<dyn Client> + Send + Sync>;
+
+/// Who plays: the real server and driver, or a test's stand-ins.
+#[derive(Clone)]
+pub struct Cast {
+    pub program: Program,
+    pub clients: Clients,
+}
+
+/// State hashes of all replicas, compared as they come.
+#[derive(Default)]
+pub struct Hashes(Mutex<HashState>);
+
+#[derive(Default)]
+struct HashState {
+    first: BTreeMap<(u64, u64), StateHash>,
+    seen: u64,
+    /// Those that differ from the first of their place, with that first one.
+    conflicts: Vec<StateHash>,
+}
+
+impl Hashes {
+    /// A replica has applied the entry at `index`, and is then in this state.
+    pub fn applied(&self, replica: String, shard: u64, index: u64, hash: [u8; 32]) {
+        let mut state = self.0.lock().expect("no holder panics");
+        state.seen += 1;
+        let new = StateHash { replica, shard, index, hash };
+        match state.first.get(&(shard, index)) {
+            Some(first) if first.hash != hash => {
+                let first = first.clone();
+                state.conflicts.extend([first, new]);
+            }
+            Some(_) => {}
+            None => drop(state.first.insert((shard, index), new)),
+        }
+    }
+}
+
+/// Something that must not happen, seen by the world itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    pub nanos: u64,
+    pub what: String,
+}
+
+/// A world that was played, not yet judged.
+pub struct Played {
+    /// Without events if the world did not get to its clients.
+    pub history: History,
+    pub workload: Arc<dyn tenet_workloads::Workload>,
+    pub clients: usize,
+    pub healed_ns: u64,
+    pub strikes: BTreeMap<&'static str, u64>,
+    pub obituaries: Vec<Obituary>,
+    pub boots: u64,
+    pub disks: DiskStats,
+    pub hash_conflicts: Vec<StateHash>,
+    pub hashes_seen: u64,
+    pub violations: Vec<Violation>,
+}
+
+/// Plays the world of a plan.
+pub async fn play(sim: Sim, plan: Plan, cast: Cast) -> Played {
+    let world = World::build(sim, plan, cast);
+    let healed_ns = world.play().await;
+    world.played(healed_ns)
+}
+
+struct World {
+    sim: Sim,
+    plan: Plan,
+    cast: Cast,
+    field: Arc<Field>,
+    run: Run,
+    hashes: Arc<Hashes>,
+    violations: Arc<Mutex<Vec<Violation>>>,
+    /// The client that sets up and reads at the end; no fault knows it.
+    outsider: Arc<Machine>,
+}
+
+/// Time for workloads: the world's own, which no fault touches.
+struct WorldTime(Sim);
+
+impl Surroundings for WorldTime {
+    fn now_ns(&self) -> u64 {
+        self.0.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        let sim = self.0.clone();
+        Box::pin(async move { sim.sleep(duration).await })
+    }
+}
+
+impl World {
+    fn build(sim: Sim, plan: Plan, cast: Cast) -> World {
+        sim.net().set_latency_us(plan.latency_us);
+        sim.net().set_silent_percent(plan.silent_percent);
+        let nodes: Vec<_> = (1..=plan.nodes).map(|number| sim.machine(&format!("n{number}"))).collect();
+        let clients: Vec<_> = (1..=plan.clients).map(|number| sim.machine(&format!("c{number}"))).collect();
+        let outsider = sim.machine("c0");
+        for node in &nodes {
+            node.disk.set_pace(plan.disk);
+            node.disk.set_lying(plan.control == Some(Control::LyingDisks));
+        }
+        let mut dice = client_luck(&sim, "workload");
+        let workload = tenet_workloads::draw(&plan.workload, &mut dice).expect("a plan names a workload that there is");
+        let options = RunOptions { patience: Duration::from_millis(plan.patience_ms), timestamps: plan.timestamps };
+        let run = Run::new(workload, Arc::new(WorldTime(sim.clone())), options);
+        let field = Arc::new(Field::new(sim.clone(), nodes, clients, run.recorder.clone()));
+        World { sim, plan, cast, field, run, hashes: Arc::default(), violations: Arc::default(), outsider }
+    }
+
+    /// Returns when the world was healed.
+    async fn play(&self) -> u64 {
+        let kinds: Vec<Box<dyn Fault>> =
+            faults::all().into_iter().filter(|fault| self.plan.faults.contains(&fault.name())).collect();
+        for fault in &kinds {
+            fault.prepare(&self.field, &mut self.sim.luck(&format!("prepare/{}", fault.name())));
+        }
+        self.supervise();
+
+        let outside = seam_of(&self.outsider).await;
+        if let Err(reason) = self.set_up(&outside).await {
+            self.violate(format!("the world did not get going: {reason}"));
+            return self.sim.now();
+        }
+        self.run.recorder.phase("calm", true);
+        let working = self.work().await;
+        self.sleep_ms(self.plan.calm_ms).await;
+
+        self.run.recorder.phase("storm", false);
+        self.storm(&kinds).await;
+
+        self.field.heal();
+        let healed_ns = self.sim.now();
+        self.run.recorder.phase("settle", false);
+        let settle = SETTLE + Duration::from_millis(self.plan.patience_ms);
+        self.sim.sleep(settle).await;
+        self.run.recorder.phase("calm again", true);
+        self.sim.sleep(LIVENESS.saturating_sub(settle).max(Duration::from_millis(self.plan.calm_ms))).await;
+
+        self.run.stop.stop();
+        self.run.recorder.phase("end", false);
+        join_all(working).await;
+        let mut client = self.client(&outside, 0, &self.plan.database, "final reads");
+        let mut dice = client_luck(&self.sim, "final reads");
+        let process = Process(self.plan.clients as u32);
+        if let Err(error) = self.run.finish(process, &mut *client, &mut dice, FINAL_READS_WITHIN).await {
+            self.violate(error.to_string());
+        }
+        // A wiped node has had all the time in the world to come back.
+        let accepted = self.field.wiped().into_iter().filter(|name| {
+            let refused = |obituary: &Obituary| matches!(&obituary.death, Death::Exited { .. }) && obituary.machine == *name;
+            !self.sim.obituaries().iter().any(refused)
+        });
+        for name in accepted {
+            self.violate(format!("{name} lost its data folder and was not refused"));
+        }
+        healed_ns
+    }
+
+    /// The database, if it is not there yet, and the tables.
+    async fn set_up(&self, outside: &Seam) -> Result<(), String> {
+        let deadline = self.sim.now() + SET_UP_WITHIN.as_nanos() as u64;
+        if self.plan.database != "postgres" {
+            let mut client = self.client(outside, 0, "postgres", "create");
+            let sql = format!("CREATE DATABASE {}", self.plan.database);
+            loop {
+                let created = async {
+                    client.reconnect().await?;
+                    client.execute(&sql, &[]).await
+                };
+                match outside.timeout(Duration::from_secs(10), created).await {
+                    Ok(Ok(_)) => break,
+                    // An earlier try, whose answer was lost.
+                    Ok(Err(ClientError { sqlstate: Some(state), .. })) if state == "42P04" => break,
+                    other if self.sim.now() >= deadline => return Err(format!("{sql}: {other:?}")),
+                    _ => self.sleep_ms(100).await,
+                }
+            }
+        }
+        let mut client = self.client(outside, 0, &self.plan.database, "set up");
+        let within = Duration::from_nanos(deadline.saturating_sub(self.sim.now()));
+        let mut dice = client_luck(&self.sim, "set up");
+        self.run.set_up(&mut *client, &mut dice, within).await.map_err(|error| error.to_string())
+    }
+
+    /// Starts all clients. Each answer comes when one has ended.
+    async fn work(&self) -> Vec<oneshot::Receiver<()>> {
+        let mut working = Vec::new();
+        for (number, machine) in self.field.clients.iter().enumerate() {
+            let seam = seam_of(machine).await;
+            let mut client = self.client(&seam, number, &self.plan.database, &format!("lies/{number}"));
+            let mut dice = client_luck(&self.sim, &format!("client/{number}"));
+            let run = self.run.clone();
+            let pace = Pace::per_second(self.plan.rate);
+            let (done, ended) = oneshot::channel();
+            seam.spawn("client", async move {
+                run.process(Process(number as u32), &mut *client, &mut dice, pace).await;
+                // Nobody waits only if the world has ended.
+                done.send(()).ok();
+            });
+            working.push(ended);
+        }
+        working
+    }
+
+    async fn storm(&self, kinds: &[Box<dyn Fault>]) {
+        if kinds.is_empty() {
+            return self.sleep_ms(self.plan.storm_ms).await;
+        }
+        let hands = (0..self.plan.hands).map(|hand| self.hand(hand, kinds));
+        tokio::select! {
+            biased;
+            _ = join_all(hands) => {}
+            () = self.sleep_ms(self.plan.storm_ms) => {}
+        }
+    }
+
+    /// Strikes, and strikes again.
+    async fn hand(&self, hand: usize, kinds: &[Box<dyn Fault>]) -> Infallible {
+        let mut luck = self.sim.luck(&format!("storm/{hand}"));
+        loop {
+            self.sleep_ms(luck.below(self.plan.gap_ms_max)).await;
+            let kind = &kinds[luck.below(kinds.len() as u64) as usize];
+            kind.strike(&self.field, &mut luck).await;
+        }
+    }
+
+    /// Starts every node and sees to it that it comes back (L1).
+    fn supervise(&self) {
+        let peers: BTreeMap<u64, Address> =
+            (1..=self.plan.nodes as u64).map(|number| (number, Address(format!("n{number}:{PEER_PORT}")))).collect();
+        for (index, machine) in self.field.nodes.iter().enumerate() {
+            let settings = NodeSettings {
+                number: index as u64 + 1,
+                sql: Address(format!("{}:{SQL_PORT}", machine.name)),
+                peers: if self.plan.nodes == 1 { BTreeMap::new() } else { peers.clone() },
+                limits: self.plan.limits.clone(),
+                hashes: self.hashes.clone(),
+            };
+            let keeper = Keeper {
+                sim: self.sim.clone(),
+                field: self.field.clone(),
+                machine: machine.clone(),
+                settings,
+                program: self.cast.program.clone(),
+                violations: self.violations.clone(),
+            };
+            self.sim.spawn(keeper.keep());
+        }
+    }
+
+    fn client(&self, seam: &Seam, first: usize, database: &str, lies: &str) -> Box<dyn Client> {
+        let nodes = self.field.nodes.iter().map(|node| Address(format!("{}:{SQL_PORT}", node.name))).collect();
+        let client = (self.cast.clients)(seam.clone(), nodes, first, database);
+        let lies = client_luck(&self.sim, lies);
+        match self.plan.control {
+            Some(Control::StaleReads) => Box::new(StaleReads::new(Boxed(client), lies, LIES_PERCENT)),
+            Some(Control::LostWrites) => Box::new(LostWrites::new(Boxed(client), lies, LIES_PERCENT)),
+            Some(Control::LyingDisks) | None => client,
+        }
+    }
+
+    async fn sleep_ms(&self, ms: u64) {
+        self.sim.sleep(Duration::from_millis(ms)).await;
+    }
+
+    fn violate(&self, what: String) {
+        violate(&self.sim, &self.violations, what);
+    }
+
+    fn played(self, healed_ns: u64) -> Played {
+        let obituaries = self.sim.obituaries();
+        let mut disks = DiskStats::default();
+        self.field.nodes.iter().for_each(|node| disks.add(&node.disk.stats()));
+        let hashes = self.hashes.0.lock().expect("no holder panics");
+        Played {
+            history: self.run.recorder.history(),
+            workload: self.run.workload.clone(),
+            clients: self.plan.clients,
+            healed_ns,
+            strikes: self.field.strikes(),
+            obituaries,
+            boots: self.field.nodes.iter().map(|node| u64::from(node.boots())).sum(),
+            disks,
+            hash_conflicts: hashes.conflicts.clone(),
+            hashes_seen: hashes.seen,
+            violations: self.violations.lock().expect("no holder panics").clone(),
+        }
+    }
+}
+
+fn violate(sim: &Sim, violations: &Mutex<Vec<Violation>>, what: String) {
+    sim.note(&what);
+    violations.lock().expect("no holder panics").push(Violation { nanos: sim.now(), what });
+}
+
+/// A stream of the world's luck in the workloads' clothes.
+fn client_luck(sim: &Sim, name: &str) -> Luck {
+    let mut stream = sim.luck(name);
+    Luck::new(move || stream.next_u64())
+}
+
+/// Switches a machine on, and gives its seam to the world.
+async fn seam_of(machine: &Arc<Machine>) -> Seam {
+    let (give, given) = oneshot::channel();
+    machine.start(move |seam| async move {
+        give.send(seam).unwrap_or_else(|_| panic!("the world waits for it"));
+    });
+    given.await.expect("nothing kills a client")
+}
+
+/// Lets a boxed client be wrapped by a control.
+struct Boxed(Box<dyn Client>);
+
+#[async_trait::async_trait]
+impl Client for Boxed {
+    async fn execute(
+        &mut self,
+        sql: &str,
+        params: &[tenet_workloads::Param],
+    ) -> Result<tenet_workloads::Rows, ClientError> {
+        self.0.execute(sql, params).await
+    }
+
+    async fn reconnect(&mut self) -> Result<(), ClientError> {
+        self.0.reconnect().await
+    }
+}
+
+/// Keeps one node running.
+struct Keeper {
+    sim: Sim,
+    field: Arc<Field>,
+    machine: Arc<Machine>,
+    settings: NodeSettings,
+    program: Program,
+    violations: Arc<Mutex<Vec<Violation>>>,
+}
+
+impl Keeper {
+    async fn keep(self) {
+        let mut luck = self.sim.luck(&format!("keeper/{}", self.machine.name));
+        loop {
+            let disk_before = self.machine.disk.stats();
+            let (say, said) = oneshot::channel();
+            let (program, settings) = (self.program.clone(), self.settings.clone());
+            self.machine.start(move |seam| async move {
+                let started = program(seam, settings).await;
+                // Nobody listens if the node was killed meanwhile.
+                say.send(started).ok();
+            });
+            let refused = self.live(said, disk_before).await;
+            if refused {
+                return;
+            }
+            let wait = luck.between(20, 3_000);
+            self.field.linger(Duration::from_millis(wait)).await;
+        }
+    }
+
+    /// One boot, to its end. True: it was refused for good, as it should be.
+    async fn live(&self, said: impl Future<Output = Result<Result<(), Refusal>, oneshot::error::RecvError>>, before: DiskStats) -> bool {
+        let name = &self.machine.name;
+        let wiped = self.field.is_wiped(&self.machine);
+        let mut refused = false;
+        match said.await {
+            Ok(Ok(())) if wiped => self.violate(format!("{name} lost its data folder and serves clients all the same")),
+            // Killed before it had started.
+            Ok(Ok(())) | Err(_) => {}
+            Ok(Err(Refusal::Lost(reason))) if wiped => {
+                self.machine.exit(&reason);
+                refused = true;
+            }
+            Ok(Err(Refusal::Lost(reason) | Refusal::Other(reason))) => {
+                if !self.disk_failed(before) {
+                    self.violate(format!("{name} did not start: {reason}"));
+                }
+                self.machine.exit(&reason);
+            }
+        }
+        self.machine.down().await;
+        let obituaries = self.sim.obituaries();
+        let last = obituaries.iter().rev().find(|obituary| obituary.machine == *name);
+        if let Some(Death::Halted { reason }) = last.map(|obituary| &obituary.death)
+            && !self.disk_failed(before)
+        {
+            self.violate(format!("{name} ended itself: {reason}"));
+        }
+        refused
+    }
+
+    /// Whether the world gave this boot a reason to end (L2).
+    fn disk_failed(&self, before: DiskStats) -> bool {
+        let now = self.machine.disk.stats();
+        now.failed_syncs > before.failed_syncs || now.refused_full > before.refused_full
+    }
+
+    fn violate(&self, what: String) {
+        violate(&self.sim, &self.violations, what);
+    }
+}
