@@ -300,8 +300,8 @@ fn graph<'h>(transactions: &[Transaction<'h>], keys: &Keys<'h>) -> Graph<Why<'h>
         }
         for &(reader, list) in &key.reads {
             // What it read of others: its own appends are at the end, if it read after appending.
-            let others = list.iter().filter_map(Value::as_int).filter(|element| appender(*element) != reader);
-            if let Some(last) = others.last() {
+            let mut others = list.iter().filter_map(Value::as_int).filter(|element| appender(*element) != reader);
+            if let Some(last) = others.next_back() {
                 graph.add(appender(last), reader, Kind::WriteRead, Why::Saw(name, last));
             }
             match order.get(list.len()) {

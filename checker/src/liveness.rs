@@ -30,8 +30,8 @@ pub fn check(
         0 => String::new(),
         count => format!(" (nor did {count} others)"),
     };
-    let of_process = operations.iter().filter(|operation| operation.process == process);
-    let last = of_process.filter(|operation| operation.invoke_ns <= end_ns).last();
+    let mut of_process = operations.iter().filter(|operation| operation.process == process);
+    let last = of_process.rfind(|operation| operation.invoke_ns <= end_ns);
     let did = match last {
         None => "it began nothing".to_string(),
         Some(operation) => match operation.completed {

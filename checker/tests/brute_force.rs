@@ -89,6 +89,25 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![4 => Just(Outcome::Ok), 1 => Just(Outcome::Fail), 2 => Just(Outcome::Unknown)]
 }
 
+/// Many unknown writes of few values, and reads that choose among them.
+fn unsure_call() -> impl Strategy<Value = (Call, Completion)> {
+    let call = |function: &'static str, value: Value| Call { function: function.into(), key: 1.into(), value };
+    prop_oneof![
+        3 => (0i64..4).prop_map(move |value| (call("read", Value::Nil), Completion::ok(value.into()))),
+        2 => (0i64..4).prop_map(move |value| (call("write", value.into()), Completion::new(Outcome::Unknown))),
+        1 => (0i64..4, 0i64..4).prop_map(move |(from, to)| {
+            (call("cas", vec![from, to].into()), Completion::new(Outcome::Unknown))
+        }),
+    ]
+}
+
+fn unsure_history() -> impl Strategy<Value = History> {
+    (4usize..10).prop_flat_map(move |count| {
+        (shuffles(count), prop::collection::vec(unsure_call(), count))
+            .prop_map(|(shuffle, calls)| history_of(&shuffle, &calls, &[("initial", Value::Int(0))]))
+    })
+}
+
 fn register_call(values: i64) -> impl Strategy<Value = (Call, Completion)> {
     let call = move |function: &'static str, value: Value| Call { function: function.into(), key: 1.into(), value };
     prop_oneof![
@@ -175,7 +194,9 @@ fn list_plans() -> impl Strategy<Value = (Vec<usize>, Vec<(Plan, Outcome, Vec<u8
     })
 }
 
-fn apply_lists(state: &Vec<Vec<Value>>, operation: &Operation<'_>) -> Option<Vec<Vec<Value>>> {
+type Lists = [Vec<Value>; 2];
+
+fn apply_lists(state: &Lists, operation: &Operation<'_>) -> Option<Lists> {
     let mut lists = state.clone();
     let is_ok = operation.outcome() == Outcome::Ok;
     let micros = if is_ok { operation.answer() } else { &operation.call.value };
@@ -192,14 +213,14 @@ fn apply_lists(state: &Vec<Vec<Value>>, operation: &Operation<'_>) -> Option<Vec
 }
 
 fn lists_have_order(history: &History) -> bool {
-    has_order(history, vec![Vec::new(); 2], apply_lists)
+    has_order(history, Lists::default(), apply_lists)
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
     #[test]
-    fn registers_are_judged_as_by_brute_force(history in prop_oneof![register_history(2), register_history(4)]) {
+    fn registers_are_judged_as_by_brute_force(history in prop_oneof![register_history(2), register_history(4), unsure_history()]) {
         let verdict = linearizable::check(&history, &Options::default()).unwrap();
         let gave_up = matches!(verdict.finding, Finding::Unknown { .. });
         prop_assert!(!gave_up);
@@ -243,4 +264,20 @@ fn a_search_that_grows_too_large_gives_up() {
         check(3),
         Finding::Unknown { reason: "key 1: more than 3 possibilities at operation 39 (process 39, 0.000000 s)".into() }
     );
+}
+
+#[test]
+fn unknown_writes_that_nobody_read_cost_nothing() {
+    let operation = |function: &'static str, value: Value, completion| {
+        (Call { function: function.into(), key: 1.into(), value }, completion)
+    };
+    // A hundred of them, and refusals that one or two of them may explain.
+    let unread = (100..200).map(|value| operation("write", value.into(), Completion::new(Outcome::Unknown)));
+    let refused = |from: i64| operation("cas", vec![from, 1].into(), Completion::ok(false.into()));
+    let written = operation("write", 7.into(), Completion::new(Outcome::Ok));
+    let calls: Vec<_> = unread.chain([refused(0), written, refused(7), refused(7)]).collect();
+    let shuffle: Vec<usize> = (0..calls.len()).flat_map(|number| [number, number]).collect();
+    let history = history_of(&shuffle, &calls, &[("initial", Value::Int(0))]);
+    let options = Options { configurations_max: 10, ..Options::default() };
+    assert_eq!(linearizable::check(&history, &options).unwrap().finding, Finding::Valid);
 }

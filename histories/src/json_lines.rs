@@ -255,9 +255,9 @@ struct Line<'a> {
     calm: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     f: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "is_nil")]
+    #[serde(default, skip_serializing_if = "Value::is_nil")]
     key: Cow<'a, Value>,
-    #[serde(default, skip_serializing_if = "is_nil")]
+    #[serde(default, skip_serializing_if = "Value::is_nil")]
     value: Cow<'a, Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     read_timestamp: Option<u64>,
@@ -267,10 +267,6 @@ struct Line<'a> {
     sqlstate: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, str>>,
-}
-
-fn is_nil(value: &Cow<'_, Value>) -> bool {
-    value.is_nil()
 }
 
 /// A field, and the type of the line that lacks it or has it in vain.

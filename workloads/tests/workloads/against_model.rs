@@ -1,15 +1,13 @@
 //! The five workloads against a model database: honest ones are valid whatever the trouble, and each flaw is found by the
 //! oracle that is meant for it.
 
-mod model;
-
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use model::executor::{self, Time};
-use model::{Connection, Database, Flaw, Trouble};
+use crate::model::executor::{self, Time};
+use crate::model::{Connection, Database, Flaw, Trouble};
 use tenet_checker::{Judgement, Oracle, vacuity};
 use tenet_histories::{History, Process};
 use tenet_workloads::controls::{LostWrites, StaleReads};
