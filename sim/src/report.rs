@@ -72,7 +72,8 @@ pub struct Crashes {
 
 impl Crashes {
     fn of(obituaries: &[Obituary]) -> Crashes {
-        let count = |test: &dyn Fn(&Obituary) -> bool| obituaries.iter().filter(|obituary| test(obituary)).count() as u64;
+        let count =
+            |test: &dyn Fn(&Obituary) -> bool| obituaries.iter().filter(|obituary| test(obituary)).count() as u64;
         let inside = |obituary: &Obituary, store: bool| match &obituary.death {
             Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path } => {
                 path.ends_with(".redb") == store
@@ -91,7 +92,12 @@ impl Crashes {
 }
 
 /// Judges a world that was played.
-pub fn judge(plan: &Plan, finished: Finished<Played>, marks: BTreeMap<&'static str, u64>, wall: Duration) -> (Report, Option<Played>) {
+pub fn judge(
+    plan: &Plan,
+    finished: Finished<Played>,
+    marks: BTreeMap<&'static str, u64>,
+    wall: Duration,
+) -> (Report, Option<Played>) {
     let begun = std::time::Instant::now();
     let mut report = Report {
         seed: plan.seed,
@@ -202,7 +208,11 @@ impl fmt::Display for Report {
         let rate = (ok + fail + unknown) as f64 / seconds(self.wall_ms.max(1));
         writeln!(f, "operations {ok} ok, {fail} failed, {unknown} unknown ({rate:.0} per second of wall time)")?;
         let calm = self.calm;
-        writeln!(f, "calm       {} ok, {} failed, {} unknown; at most {} at a time on one key", calm.ok, calm.fail, calm.unknown, self.overlap_max)?;
+        writeln!(
+            f,
+            "calm       {} ok, {} failed, {} unknown; at most {} at a time on one key",
+            calm.ok, calm.fail, calm.unknown, self.overlap_max
+        )?;
         let strikes: Vec<String> = self.strikes.iter().map(|(name, count)| format!("{name} {count}")).collect();
         writeln!(f, "faults     {}", if strikes.is_empty() { "none".to_string() } else { strikes.join(", ") })?;
         let crashes = self.crashes;
@@ -211,7 +221,11 @@ impl fmt::Display for Report {
             "crashes    {}: {} with unsynced bytes, {} with torn writes, {} inside a store's commit, {} inside an append; {} ended themselves",
             crashes.all, crashes.unsynced, crashes.torn, crashes.in_store, crashes.in_wal, crashes.halted,
         )?;
-        writeln!(f, "cluster    {} boots, {} elections, {} state hashes compared", self.boots, self.elections, self.hashes_seen)?;
+        writeln!(
+            f,
+            "cluster    {} boots, {} elections, {} state hashes compared",
+            self.boots, self.elections, self.hashes_seen
+        )?;
         writeln!(f, "digest     {} over {} events", self.fingerprint.digest, self.fingerprint.events)?;
         if !self.passed.is_empty() {
             writeln!(f, "valid      {}", self.passed.join(", "))?;

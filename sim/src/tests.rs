@@ -5,7 +5,9 @@ mod disk;
 mod net;
 mod redb;
 mod replay;
+mod stand_in;
 mod tasks;
+mod world;
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};

@@ -229,7 +229,8 @@ impl World {
         }
         // A wiped node has had all the time in the world to come back.
         let accepted = self.field.wiped().into_iter().filter(|name| {
-            let refused = |obituary: &Obituary| matches!(&obituary.death, Death::Exited { .. }) && obituary.machine == *name;
+            let refused =
+                |obituary: &Obituary| matches!(&obituary.death, Death::Exited { .. }) && obituary.machine == *name;
             !self.sim.obituaries().iter().any(refused)
         });
         for name in accepted {
@@ -440,7 +441,11 @@ impl Keeper {
     }
 
     /// One boot, to its end. True: it was refused for good, as it should be.
-    async fn live(&self, said: impl Future<Output = Result<Result<(), Refusal>, oneshot::error::RecvError>>, before: DiskStats) -> bool {
+    async fn live(
+        &self,
+        said: impl Future<Output = Result<Result<(), Refusal>, oneshot::error::RecvError>>,
+        before: DiskStats,
+    ) -> bool {
         let name = &self.machine.name;
         let wiped = self.field.is_wiped(&self.machine);
         let mut refused = false;

@@ -25,7 +25,8 @@ impl Fault for OneWayPartition {
         if others.is_empty() {
             return;
         }
-        let wire = |other: &String| if mute { (node.name.clone(), other.clone()) } else { (other.clone(), node.name.clone()) };
+        let wire =
+            |other: &String| if mute { (node.name.clone(), other.clone()) } else { (other.clone(), node.name.clone()) };
         let detail = match mute {
             true => format!("{} -> {}", node.name, others.join(" ")),
             false => format!("{} -> {}", others.join(" "), node.name),
