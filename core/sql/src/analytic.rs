@@ -1,66 +1,269 @@
-//! The analytic way: queries that are more than a lookup by key.
+//! The second way through SQL: DataFusion, for everything that is not a point plan.
 //!
-//! The boundary: [`prepare`] settles types of parameters and columns of a query against a catalog, [`execute`] runs it over a
-//! transaction's reads and streams rows, [`explain`] shows how. Nothing else of this module is seen outside.
+//! ```text
+//!  query (AST) ─ rewrite ─▶ SqlToRel ─▶ LogicalPlan ── types of parameters and columns  (prepare)
+//!                                          │ values put in
+//!                                          ▼
+//!                           optimize ─▶ physical plan, one partition ─▶ batches ─▶ rows (run)
+//!                                          ▲
+//!                               scans read the transaction's snapshot
+//! ```
+//! Plans never spawn: one target partition, and `serial` replaces the operators that would (measured: everything else works
+//! without a tokio runtime). So the same plan runs in production and in the simulator. Nothing spills: a statement beyond
+//! its memory limit is refused (53200).
 //!
-//! What stands behind the boundary does not yet: queries that come here are answered with 0A000.
+//! Invariants
+//!  A1  Everything read from a table goes through the transaction's [`Reader`], which records the spans (predicate reads are
+//!      validated like point reads).
+//!  A2  Integer arithmetic is checked as in Postgres: overflow is 22003, division by zero 22012 (`arithmetic`).
+//!  A3  Types are Postgres': an integer literal that fits is int4, not int8 (`rewrite`).
+//!  A4  A plan knows nothing of the session or the moment: `now()`, `current_user` and their like are put in with the parameters.
+//!
+//! The boundary: [`prepare`], [`execute`], [`explain`]. Nothing else of this module is seen outside.
+//!
+//! Known differences from Postgres: there is no `numeric`, so sum(int8) stays int8 and avg is float8.
 
+mod arithmetic;
+mod convert;
+mod errors;
+mod rewrite;
+mod serial;
+mod source;
+mod table;
+
+use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use futures::stream::BoxStream;
-use sqlparser::ast::Query;
-use tenet_catalog::Catalog;
-use tenet_seam::Seam;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::context::{SessionConfig, SessionState};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::physical_plan::{displayable, execute_stream};
+use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use sqlparser::ast;
 use tenet_txn::Reader;
 use tenet_types::{SqlType, Value};
 
-use crate::error::SqlError;
 use crate::plan::{Column, PlanContext};
 use crate::scalar::Env;
 use crate::session::Failure;
+use crate::{SqlError, SqlState};
 
-/// A query that has been looked at. Kept and shared as plans are (P1).
+use self::convert::{rows_of, scalar, sql_type};
+use self::source::{Fact, Source};
+use self::table::Snapshot;
+
+/// Rows of one batch between operators.
+const BATCH_ROWS: usize = 1024;
+
+/// Most parameters of one statement, as on the wire.
+const PARAMETERS_MAX: usize = u16::MAX as usize;
+
+pub(crate) type Batches = BoxStream<'static, Result<Vec<Vec<Value>>, SqlError>>;
+
+/// What all plans are built with; one per engine.
+pub(crate) struct Analytic {
+    base: SessionState,
+}
+
+/// A query with its types known. Kept and shared as plans are (P1).
 #[derive(Clone, Debug)]
 pub(crate) struct AnalyticPlan {
+    plan: LogicalPlan,
+    /// Types of $1, $2, …
     pub params: Vec<SqlType>,
     pub columns: Vec<Column>,
-    pub query: Arc<Query>,
 }
 
 /// What a run needs beside the plan.
 pub(crate) struct AnalyticRun {
-    pub seam: Seam,
-    /// The one that the plan was made with.
-    pub catalog: Arc<Catalog>,
+    pub analytic: Arc<Analytic>,
     /// Everything is read through it, so that it is in the transaction's read set.
     pub reader: Reader,
     pub env: Env,
-    /// Beyond it the statement fails with 53200.
+    /// What the statement's operators may hold in memory; 53200 beyond.
     pub memory_bytes_max: usize,
 }
 
-pub(crate) type Batches = BoxStream<'static, Result<Vec<Vec<Value>>, SqlError>>;
+impl Default for Analytic {
+    fn default() -> Analytic {
+        let mut config = SessionConfig::new()
+            .with_target_partitions(1)
+            .with_batch_size(BATCH_ROWS)
+            .with_information_schema(false)
+            .with_repartition_joins(false)
+            .with_repartition_aggregations(false)
+            .with_repartition_windows(false)
+            .with_repartition_sorts(false);
+        let options: &mut ConfigOptions = config.options_mut();
+        options.sql_parser.map_string_types_to_utf8view = false;
+        options.optimizer.expand_views_at_output = false;
+        options.sql_parser.default_null_ordering = "nulls_max".to_owned();
+        let base = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(runtime(usize::MAX))
+            .with_default_features()
+            .with_physical_optimizer_rule(Arc::new(serial::OnePartition))
+            .build();
+        Analytic { base }
+    }
+}
 
-/// Types parameters (`hints` win) and columns. Names that do not exist and types that do not fit are errors here.
-pub(crate) async fn prepare(
-    query: &Query,
-    _context: PlanContext<'_>,
-    _hints: &[Option<SqlType>],
+/// Types a query. `hints` are the parameter types that the client gave, $1 first.
+pub(crate) fn prepare(
+    query: &ast::Query,
+    context: PlanContext<'_>,
+    hints: &[Option<SqlType>],
 ) -> Result<AnalyticPlan, SqlError> {
-    Err(not_yet(query))
+    let base = &context.analytic.base;
+    let (query, names) = rewrite::rewrite(query)?;
+    let count = rewrite::parameter_count(&query)?.max(hints.len());
+    if count > PARAMETERS_MAX {
+        return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter ${count}")));
+    }
+    let fields = (0..count).map(|n| hints.get(n).copied().flatten().map(convert::field)).collect();
+    let source = Source::new(base, context.catalog);
+    let options = ParserOptions::from(&base.config().options().sql_parser);
+    let mut planning = PlannerContext::new().with_prepare_param_data_types(fields);
+    let statement = ast::Statement::Query(Box::new(query));
+    let plan = SqlToRel::new_with_options(&source, options)
+        .sql_statement_to_plan_with_context(statement, &mut planning)
+        .and_then(|plan| base.analyzer().execute_and_check(plan, base.config_options(), |_, _| {}))
+        .map_err(errors::from_datafusion)?;
+    let params = parameters(&plan, hints, count)?;
+    let columns = columns_of(&plan, names)?;
+    Ok(AnalyticPlan { plan, params, columns })
 }
 
-/// Rows in batches. The first batch has been computed when this returns, so that a change of the catalog shows
-/// ([`Failure::CatalogChanged`]) while the statement can still be planned again, and so that the snapshot is known.
-pub(crate) async fn execute(plan: &AnalyticPlan, _run: AnalyticRun) -> Result<Batches, Failure> {
-    Err(not_yet(&plan.query).into())
+/// Runs a planned query. The first batch has been computed when this returns, so that a change of the catalog shows while the
+/// statement can still be planned again, and so that the snapshot is known. An error ends the rows.
+pub(crate) async fn execute(plan: &AnalyticPlan, run: AnalyticRun) -> Result<Batches, Failure> {
+    let snapshot = Snapshot::new(run.reader);
+    let changed = snapshot.catalog_changed.clone();
+    let state = run.analytic.state(Some(snapshot), run.memory_bytes_max);
+    let bound = bind(plan, &run.env)?;
+    let physical = state
+        .create_physical_plan(&state.optimize(&bound).map_err(errors::from_datafusion)?)
+        .await
+        .map_err(errors::from_datafusion)?;
+    let batches = execute_stream(physical, state.task_ctx()).map_err(errors::from_datafusion)?;
+    let types: Vec<SqlType> = plan.columns.iter().map(|column| column.sql_type).collect();
+    let mut rows = batches.map(move |batch| rows_of(&batch.map_err(errors::from_datafusion)?, &types)).boxed();
+    let first = match rows.next().await {
+        Some(Err(_)) if changed.load(Ordering::Relaxed) => return Err(Failure::CatalogChanged),
+        Some(Err(error)) => return Err(error.into()),
+        Some(Ok(batch)) => Some(Ok(batch)),
+        None => None,
+    };
+    Ok(stream::iter(first).chain(rows).boxed())
 }
 
-/// The lines of EXPLAIN.
-pub(crate) async fn explain(plan: &AnalyticPlan, _run: AnalyticRun) -> Result<Vec<String>, SqlError> {
-    Err(not_yet(&plan.query))
+/// DataFusion's own account of how it would run, a line each.
+pub(crate) async fn explain(plan: &AnalyticPlan, run: AnalyticRun) -> Result<Vec<String>, SqlError> {
+    let state = run.analytic.state(None, run.memory_bytes_max);
+    let optimized = state.optimize(&bind(plan, &run.env)?).map_err(errors::from_datafusion)?;
+    let physical = state.create_physical_plan(&optimized).await.map_err(errors::from_datafusion)?;
+    let text = format!("{}", displayable(physical.as_ref()).indent(false));
+    Ok(text.lines().map(str::to_owned).collect())
 }
 
-fn not_yet(query: &Query) -> SqlError {
-    SqlError::unsupported(format!("the query {query}")).detail("Only lookups by primary key are possible so far.")
+impl Analytic {
+    /// The shared state with this statement's reader and memory.
+    fn state(&self, snapshot: Option<Snapshot>, memory_bytes: usize) -> SessionState {
+        let mut config = self.base.config().clone();
+        if let Some(snapshot) = snapshot {
+            config.set_extension(Arc::new(snapshot));
+        }
+        SessionStateBuilder::new_from_existing(self.base.clone())
+            .with_config(config)
+            .with_runtime_env(runtime(memory_bytes))
+            .build()
+    }
+}
+
+fn parameters(plan: &LogicalPlan, hints: &[Option<SqlType>], count: usize) -> Result<Vec<SqlType>, SqlError> {
+    let mut found = plan.get_parameter_types().map_err(errors::from_datafusion)?;
+    (0..count)
+        .map(|n| {
+            let inferred = found.remove(&format!("${}", n + 1)).flatten();
+            match (hints.get(n).copied().flatten(), inferred) {
+                (Some(hint), _) => Ok(hint),
+                (None, Some(inferred)) => sql_type(&inferred),
+                // As in Postgres: what nothing says anything about is text.
+                (None, None) => Ok(SqlType::Text),
+            }
+        })
+        .collect()
+}
+
+/// Puts in the parameters and what the session knows (A4).
+fn bind(planned: &AnalyticPlan, env: &Env) -> Result<LogicalPlan, SqlError> {
+    if env.params.len() < planned.params.len() {
+        let text = format!("the statement has {} parameters, {} were given", planned.params.len(), env.params.len());
+        return Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, text));
+    }
+    let mut plan = planned.plan.clone();
+    if !planned.params.is_empty() {
+        let scalars: Vec<ScalarValue> = env.params.iter().zip(&planned.params).map(|(v, t)| scalar(v, *t)).collect();
+        plan = plan.replace_params_with_values(&ParamValues::from(scalars)).map_err(errors::from_datafusion)?;
+    }
+    let facts = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            Ok(expr.transform_up(|expr| Ok(replace_fact(expr, env)))?.update_data(|expr| name.restore(expr)))
+        })
+    });
+    Ok(facts.map_err(errors::from_datafusion)?.data)
+}
+
+fn replace_fact(expr: Expr, env: &Env) -> Transformed<Expr> {
+    let fact = match &expr {
+        Expr::ScalarFunction(call) => (call.func.inner().as_ref() as &dyn Any).downcast_ref::<Fact>(),
+        _ => None,
+    };
+    match fact {
+        Some(fact) => Transformed::yes(Expr::Literal(fact.value(env), None)),
+        None => Transformed::no(expr),
+    }
+}
+
+fn runtime(memory_bytes: usize) -> Arc<RuntimeEnv> {
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+        .with_disk_manager_builder(disk)
+        .build_arc()
+        .expect("a runtime without a disk has nothing that could fail")
+}
+
+/// Names as Postgres gives them, where the rewrite could tell; types as they come out of the plan.
+fn columns_of(plan: &LogicalPlan, names: Vec<Option<String>>) -> Result<Vec<Column>, SqlError> {
+    let fields = plan.schema().fields();
+    let named = rewrite::spread(names, fields.len());
+    fields
+        .iter()
+        .zip(named)
+        .map(|(field, name)| {
+            Ok(Column {
+                name: name.unwrap_or_else(|| plain_name(field.name())),
+                sql_type: sql_type(field.data_type())?,
+                type_modifier: tenet_catalog::NO_MODIFIER,
+                table: None,
+            })
+        })
+        .collect()
+}
+
+fn plain_name(name: &str) -> String {
+    name.split(rewrite::UNIQUE_MARK).next().unwrap_or_default().to_owned()
 }

@@ -797,6 +797,9 @@ fn figure(expr: &Expr) -> Option<(String, bool)> {
             Some((label, true)) => Some((label, true)),
             _ => Some(("case".to_owned(), false)),
         },
+        // A truth value is a cast in Postgres' grammar.
+        Expr::Value(ValueWithSpan { value: ast::Value::Boolean(_), .. }) => Some(("bool".to_owned(), false)),
+        Expr::Interval(_) => Some(("interval".to_owned(), false)),
         Expr::Ceil { .. } => Some(("ceil".to_owned(), true)),
         Expr::Floor { .. } => Some(("floor".to_owned(), true)),
         Expr::Extract { .. } => Some(("extract".to_owned(), true)),

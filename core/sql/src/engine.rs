@@ -16,6 +16,7 @@ use tenet_shard::{ShardClient, Target};
 use tenet_txn::{PageLimit, Transaction};
 use tenet_types::{CatalogVersion, RangeEpoch, RequestId, ShardId, Span, SqlType, TenantId};
 
+use crate::analytic::Analytic;
 use crate::error::SqlError;
 use crate::parse::{self, Parsed};
 use crate::plan::Planned;
@@ -78,6 +79,7 @@ pub struct Engine {
     pub(crate) client: Arc<dyn ShardClient>,
     pub(crate) databases: Arc<dyn Databases>,
     pub(crate) options: EngineOptions,
+    pub(crate) analytic: Arc<Analytic>,
     random: Mutex<Random>,
     texts: Mutex<Recent<String, Arc<[Parsed]>>>,
     tenants: Mutex<Recent<TenantId, Tenant>>,
@@ -109,7 +111,7 @@ impl Engine {
         let random = Mutex::new(seam.random("sql session"));
         let texts = Mutex::new(Recent::new(TEXTS_KEPT));
         let tenants = Mutex::new(Recent::new(TENANTS_KEPT));
-        Arc::new(Engine { seam, client, databases, options, random, texts, tenants })
+        Arc::new(Engine { seam, client, databases, options, analytic: Arc::default(), random, texts, tenants })
     }
 
     /// Opens a session. `options` are the startup packet's settings; errors here end the connection.

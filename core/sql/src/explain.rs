@@ -60,7 +60,7 @@ pub(crate) async fn lines(planned: &Planned, run: Run<'_>) -> Result<Vec<String>
         }
         Plan::Analytic(plan) => out = analytic::explain(plan, (run.analytic)(run.transaction.reader())).await?,
         Plan::Sleep(_) => out.push(line(0, "Sleep")),
-        Plan::Explain(_) | Plan::Command => out.push(line(0, "Utility Statement")),
+        Plan::Explain(_) | Plan::Catalog(_) | Plan::Command => out.push(line(0, "Utility Statement")),
     }
     Ok(out)
 }

@@ -11,6 +11,7 @@ use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{SqlError, SqlState};
+use crate::psql::{self, CatalogQuery};
 
 /// Longest chain or nesting of operators. The parser bounds nesting by itself, but `1+1+1…` is as deep a tree as it is long,
 /// and everything that walks or drops a tree does so on the stack.
@@ -26,10 +27,17 @@ pub struct Source(Arc<str>);
 /// A statement, and the string that it is part of. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Parsed {
-    pub(crate) statement: Arc<Statement>,
+    pub(crate) body: Arc<Body>,
     pub(crate) source: Source,
     /// Which of the string's statements this is: with the string, a name for it.
     pub(crate) ordinal: usize,
+}
+
+#[derive(Debug)]
+pub(crate) enum Body {
+    Statement(Statement),
+    /// One of psql's questions about the catalog, which are known by their text.
+    Catalog(CatalogQuery),
 }
 
 impl Source {
@@ -70,16 +78,36 @@ fn position(text: &str, place: Location) -> Option<usize> {
 }
 
 impl Parsed {
-    /// The first words of the statement, as a command tag would have them; for logs.
+    /// The whole query string that it is part of.
     pub fn source(&self) -> &str {
         self.source.text()
+    }
+
+    /// `None` for a question of psql's.
+    pub(crate) fn statement(&self) -> Option<&Statement> {
+        match self.body.as_ref() {
+            Body::Statement(statement) => Some(statement),
+            Body::Catalog(_) => None,
+        }
     }
 }
 
 /// Splits and parses. The empty string has no statements.
 pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
-    let dialect = PostgreSqlDialect {};
     let source = Source::new(text);
+    if let Some(query) = psql::recognise(text) {
+        return Ok(vec![Parsed { body: Arc::new(Body::Catalog(query)), source, ordinal: 0 }]);
+    }
+    parse_statements(&source).map_err(|error| match psql::catalog_relation(text) {
+        // Such queries use what our grammar does not have: the reason that helps is that there is no such relation.
+        Some(relation) => SqlError::unsupported(format!("the system catalog {relation}")),
+        None => error,
+    })
+}
+
+fn parse_statements(source: &Source) -> Result<Vec<Parsed>, SqlError> {
+    let dialect = PostgreSqlDialect {};
+    let text = source.text();
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
         let message = tokenizer_message(&error.message, text, error.location);
         SqlError::new(SqlState::SYNTAX_ERROR, message).at(source.position(error.location))
@@ -94,13 +122,17 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
         }
         let statement = match parser.parse_statement() {
             Ok(statement) => statement,
-            Err(error) => return Err(syntax_error(error, &tokens, &source)),
+            Err(error) => return Err(syntax_error(error, &tokens, source)),
         };
         let next = parser.peek_token_ref();
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
-            return Err(near(next, &source));
+            return Err(near(next, source));
         }
-        statements.push(Parsed { statement: Arc::new(statement), source: source.clone(), ordinal: statements.len() });
+        statements.push(Parsed {
+            body: Arc::new(Body::Statement(statement)),
+            source: source.clone(),
+            ordinal: statements.len(),
+        });
     }
 }
 

@@ -22,10 +22,11 @@ use sqlparser::tokenizer::Location;
 use tenet_catalog::{Catalog, ColumnDescriptor, NO_MODIFIER, TableDescriptor};
 use tenet_types::SqlType;
 
-use crate::analytic::AnalyticPlan;
+use crate::analytic::{Analytic, AnalyticPlan};
 use crate::bind::{self, Binder, Parameters, Refusal, Scope, fold_ident};
 use crate::error::{SqlError, SqlState};
-use crate::parse::Source;
+use crate::parse::{Body, Parsed, Source};
+use crate::psql::{self, CatalogQuery};
 use crate::scalar::Scalar;
 use crate::text::Formats;
 use crate::types;
@@ -33,9 +34,6 @@ use crate::types;
 pub(crate) use keys::{RowSource, prefix_span};
 pub(crate) use select::{OrderKey, OrderSource, SelectPlan, source_table};
 pub(crate) use write::{DeletePlan, InsertPlan, InsertSource, UpdatePlan};
-
-/// Object id of the first user table (Postgres: FirstNormalObjectId); the table with id 100 gets it.
-const FIRST_OID: u64 = 16_384;
 
 /// A column of a result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,15 +62,9 @@ impl Column {
             name: column.name.clone(),
             sql_type: column.sql_type,
             type_modifier: column.type_modifier,
-            table: Some((oid(table), i16::try_from(at + 1).unwrap_or(0))),
+            table: Some((psql::table_oid(table.id), i16::try_from(at + 1).unwrap_or(0))),
         }
     }
-}
-
-/// The object id by which clients know a table.
-pub(crate) fn oid(table: &TableDescriptor) -> u32 {
-    let id = table.id.0.saturating_sub(tenet_catalog::FIRST_USER_TABLE.0) + FIRST_OID;
-    u32::try_from(id).unwrap_or(u32::MAX)
 }
 
 /// What a plan is made from (P1).
@@ -83,6 +75,7 @@ pub(crate) struct PlanContext<'a> {
     pub formats: &'a Formats,
     /// Types of parameters that the client gave.
     pub hints: &'a [Option<SqlType>],
+    pub analytic: &'a Analytic,
     /// Test hook: without them, selects go the analytic way and writes scan.
     pub point_plans: bool,
 }
@@ -104,6 +97,8 @@ pub(crate) enum Plan {
     Analytic(AnalyticPlan),
     /// `SELECT pg_sleep(seconds)`.
     Sleep(Scalar),
+    /// A question of psql's about the catalog.
+    Catalog(CatalogQuery),
     /// Lines of text that say how the inner statement would run.
     Explain(Box<Planned>),
     /// Needs no plan: SET, BEGIN, CREATE TABLE and their like are read as they stand.
@@ -118,14 +113,24 @@ pub(crate) struct Projection {
 }
 
 /// Plans anything but commands.
-pub(crate) async fn plan(statement: &Statement, context: PlanContext<'_>) -> Result<Planned, SqlError> {
+pub(crate) fn plan(parsed: &Parsed, context: PlanContext<'_>) -> Result<Planned, SqlError> {
+    match parsed.body.as_ref() {
+        Body::Statement(statement) => plan_statement(statement, context),
+        Body::Catalog(query) => {
+            let columns = Some(query.columns());
+            Ok(Planned { plan: Plan::Catalog(query.clone()), params: Vec::new(), columns })
+        }
+    }
+}
+
+fn plan_statement(statement: &Statement, context: PlanContext<'_>) -> Result<Planned, SqlError> {
     let mut parameters = Parameters::new(context.hints);
     let plan = match statement {
-        Statement::Query(query) => select::plan_query(query, context, &mut parameters).await?,
-        Statement::Insert(insert) => Plan::Insert(write::plan_insert(insert, context, &mut parameters).await?),
-        Statement::Update(update) => Plan::Update(write::plan_update(update, context, &mut parameters).await?),
-        Statement::Delete(delete) => Plan::Delete(write::plan_delete(delete, context, &mut parameters).await?),
-        Statement::Explain { .. } => return plan_explain(statement, context).await,
+        Statement::Query(query) => select::plan_query(query, context, &mut parameters)?,
+        Statement::Insert(insert) => Plan::Insert(write::plan_insert(insert, context, &mut parameters)?),
+        Statement::Update(update) => Plan::Update(write::plan_update(update, context, &mut parameters)?),
+        Statement::Delete(delete) => Plan::Delete(write::plan_delete(delete, context, &mut parameters)?),
+        Statement::Explain { .. } => return plan_explain(statement, context),
         _ => Plan::Command,
     };
     let (params, columns) = match &plan {
@@ -137,12 +142,12 @@ pub(crate) async fn plan(statement: &Statement, context: PlanContext<'_>) -> Res
             (parameters.finish()?, returning.as_ref().map(|returning| returning.columns.clone()))
         }
         Plan::Sleep(_) => (parameters.finish()?, Some(vec![Column::new("pg_sleep", SqlType::Text)])),
-        Plan::Explain(_) | Plan::Command => (Vec::new(), None),
+        Plan::Explain(_) | Plan::Catalog(_) | Plan::Command => (Vec::new(), None),
     };
     Ok(Planned { plan, params, columns })
 }
 
-async fn plan_explain(statement: &Statement, context: PlanContext<'_>) -> Result<Planned, SqlError> {
+fn plan_explain(statement: &Statement, context: PlanContext<'_>) -> Result<Planned, SqlError> {
     let Statement::Explain { describe_alias, analyze, verbose, query_plan, estimate, statement, format, options } =
         statement
     else {
@@ -157,7 +162,7 @@ async fn plan_explain(statement: &Statement, context: PlanContext<'_>) -> Result
     if *verbose || format.is_some() || options.is_some() {
         return Err(SqlError::unsupported("an option of EXPLAIN"));
     }
-    let inner = Box::pin(plan(statement, context)).await?;
+    let inner = plan_statement(statement, context)?;
     if matches!(inner.plan, Plan::Command | Plan::Explain(_)) {
         let message = "only queries, INSERT, UPDATE and DELETE can be explained";
         return Err(SqlError::new(SqlState::SYNTAX_ERROR, message));
@@ -173,7 +178,7 @@ pub(crate) fn plan_default(column: &ColumnDescriptor, formats: &Formats) -> Resu
     let damaged = || SqlError::internal(format!("the default of column \"{}\" does not parse", column.name));
     let parsed = crate::parse::parse(&format!("SELECT {text}"))?;
     let statement = parsed.first().ok_or_else(damaged)?;
-    let Statement::Query(query) = statement.statement.as_ref() else { return Err(damaged()) };
+    let Body::Statement(Statement::Query(query)) = statement.body.as_ref() else { return Err(damaged()) };
     let ast::SetExpr::Select(select) = query.body.as_ref() else { return Err(damaged()) };
     let [SelectItem::UnnamedExpr(expr)] = select.projection.as_slice() else { return Err(damaged()) };
     bind_default(expr, column, &statement.source, formats)
@@ -207,15 +212,18 @@ pub(crate) fn resolve_table(
     if let Some(found) = schema.as_deref().is_none_or(|s| s == "public").then(|| catalog.table(&table)).flatten() {
         return Ok(found.clone());
     }
-    let shown = schema.as_ref().map_or(table.clone(), |schema| format!("{schema}.{table}"));
-    let of_system = matches!(schema.as_deref(), Some("pg_catalog" | "information_schema"))
-        || (schema.is_none() && table.starts_with("pg_"));
-    let error = if of_system {
-        SqlError::unsupported(format!("the system catalog {shown}"))
-    } else {
-        SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))
-    };
-    Err(error.at(source.position(place)))
+    Err(no_such_table(schema.as_deref(), &table).at(source.position(place)))
+}
+
+/// 42P01, or 0A000 for the system's own tables, which an empty answer would lie about.
+pub(crate) fn no_such_table(schema: Option<&str>, table: &str) -> SqlError {
+    let shown = schema.map_or_else(|| table.to_owned(), |schema| format!("{schema}.{table}"));
+    let of_system =
+        matches!(schema, Some("pg_catalog" | "information_schema")) || (schema.is_none() && table.starts_with("pg_"));
+    if of_system {
+        return SqlError::unsupported(format!("the system catalog {shown}"));
+    }
+    SqlError::new(SqlState::UNDEFINED_TABLE, format!("relation \"{shown}\" does not exist"))
 }
 
 /// Schema and table.

@@ -269,8 +269,8 @@ impl Session {
     }
 
     async fn try_prepare(&mut self, parsed: Parsed, hints: &[Option<SqlType>]) -> Result<Prepared, SqlError> {
-        self.check_not_failed(&parsed.statement)?;
-        if let Some(columns) = self.command_columns(&parsed.statement)? {
+        self.check_not_failed(&parsed)?;
+        if let Some(columns) = self.command_columns(&parsed)? {
             let planned = Arc::new(Planned { plan: crate::plan::Plan::Command, params: Vec::new(), columns });
             let columns = planned.columns.clone();
             return Ok(Prepared { params: Vec::new(), columns, parsed, planned, version: None });
@@ -294,7 +294,7 @@ impl Session {
     }
 
     async fn try_execute(&mut self, prepared: &Prepared, params: Vec<Value>) -> Result<Outcome, SqlError> {
-        self.check_not_failed(&prepared.parsed.statement)?;
+        self.check_not_failed(&prepared.parsed)?;
         if params.len() < prepared.params.len() {
             let message = format!("there is no parameter ${}", params.len() + 1);
             return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, message));
@@ -327,8 +327,9 @@ impl Session {
         self.failed = self.block != Block::None;
     }
 
-    fn check_not_failed(&self, statement: &Statement) -> Result<(), SqlError> {
-        let ends = matches!(statement, Statement::Commit { .. } | Statement::Rollback { savepoint: None, .. });
+    fn check_not_failed(&self, parsed: &Parsed) -> Result<(), SqlError> {
+        let ends =
+            matches!(parsed.statement(), Some(Statement::Commit { .. } | Statement::Rollback { savepoint: None, .. }));
         if !self.failed || ends {
             return Ok(());
         }

@@ -103,9 +103,7 @@ impl ColumnBuilder {
             SqlType::Int8 => ColumnBuilder::Int8(Int64Builder::new()),
             SqlType::Float8 => ColumnBuilder::Float8(Float64Builder::new()),
             SqlType::Text => ColumnBuilder::Text(StringBuilder::new()),
-            SqlType::Timestamptz => {
-                ColumnBuilder::Timestamptz(TimestampMicrosecondBuilder::new().with_timezone(UTC))
-            }
+            SqlType::Timestamptz => ColumnBuilder::Timestamptz(TimestampMicrosecondBuilder::new().with_timezone(UTC)),
         }
     }
 

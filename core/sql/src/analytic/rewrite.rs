@@ -9,10 +9,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, DataType, Expr, GroupByExpr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, Value as Literal, Visit,
-    VisitMut, Visitor, VisitorMut,
+    self, DataType, Expr, GroupByExpr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, Value as Literal,
+    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use crate::bind::{fold_ident, label};
 use crate::{SqlError, SqlState};
 
 /// Ends the part of a column's name that Postgres would show; what follows only makes it unique.
@@ -21,11 +22,12 @@ pub const UNIQUE_MARK: char = '\u{1}';
 /// The query for DataFusion, and a name per item of its outermost SELECT (`None`: a wildcard).
 pub fn rewrite(query: &Query) -> Result<(Query, Vec<Option<String>>), SqlError> {
     let mut query = query.clone();
-    if let ControlFlow::Break(error) = query.visit(&mut Literals) {
-        return Err(error);
-    }
+    // Names first: the casts that follow have none.
     let names = name_items(&mut query.body);
-    Ok((query, names))
+    match VisitMut::visit(&mut query, &mut Literals) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok((query, names)),
+    }
 }
 
 /// One name per result column: the only wildcard takes what is left over; with several, names are left to the plan.
@@ -51,8 +53,8 @@ pub fn parameter_count(query: &Query) -> Result<usize, SqlError> {
     impl Visitor for Highest {
         type Break = SqlError;
 
-        fn pre_visit_value(&mut self, value: &Literal) -> ControlFlow<SqlError> {
-            if let Literal::Placeholder(name) = value {
+        fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<SqlError> {
+            if let Literal::Placeholder(name) = &value.value {
                 match name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()) {
                     Some(n) if n > 0 => self.0 = self.0.max(n),
                     _ => {
@@ -65,7 +67,7 @@ pub fn parameter_count(query: &Query) -> Result<usize, SqlError> {
         }
     }
     let mut highest = Highest(0);
-    match query.visit(&mut highest) {
+    match Visit::visit(query, &mut highest) {
         ControlFlow::Continue(()) => Ok(highest.0),
         ControlFlow::Break(error) => Err(error),
     }
@@ -154,8 +156,8 @@ fn name_items(body: &mut SetExpr) -> Vec<Option<String>> {
 
 fn name_item(item: &mut SelectItem, taken: &mut BTreeSet<String>) -> Option<String> {
     let (name, expr) = match item {
-        SelectItem::UnnamedExpr(expr) => (name_of(expr), expr),
-        SelectItem::ExprWithAlias { expr, alias } => (folded(alias), expr),
+        SelectItem::UnnamedExpr(expr) => (label(expr), expr),
+        SelectItem::ExprWithAlias { expr, alias } => (fold_ident(alias), expr),
         SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {
             return None;
         }
@@ -168,64 +170,4 @@ fn name_item(item: &mut SelectItem, taken: &mut BTreeSet<String>) -> Option<Stri
         *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: ast::Ident::with_quote('"', unique) };
     }
     Some(name)
-}
-
-/// The name that Postgres gives to a column without one (`FigureColname` in its sources says how).
-pub fn name_of(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(ident) => folded(ident),
-        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
-        Expr::Function(function) => {
-            function.name.0.last().and_then(|part| part.as_ident()).map(folded).unwrap_or_default()
-        }
-        Expr::Cast { expr, data_type, .. } => match name_of(expr).as_str() {
-            "?column?" => cast_name(data_type),
-            inner => inner.to_owned(),
-        },
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
-        Expr::Case { else_result, .. } => match else_result.as_deref().map(name_of) {
-            Some(name) if name != "?column?" => name,
-            _ => "case".to_owned(),
-        },
-        Expr::Exists { .. } => "exists".to_owned(),
-        Expr::Extract { .. } => "extract".to_owned(),
-        Expr::Substring { .. } => "substring".to_owned(),
-        Expr::Trim { .. } => "btrim".to_owned(),
-        Expr::Position { .. } => "position".to_owned(),
-        Expr::Ceil { .. } => "ceil".to_owned(),
-        Expr::Floor { .. } => "floor".to_owned(),
-        Expr::TypedString(typed) => cast_name(&typed.data_type),
-        Expr::Interval(_) => "interval".to_owned(),
-        Expr::Value(value) if matches!(value.value, Literal::Boolean(_)) => "bool".to_owned(),
-        Expr::Subquery(query) => match query.body.as_ref() {
-            SetExpr::Select(select) => match select.projection.first() {
-                Some(SelectItem::UnnamedExpr(expr)) => name_of(expr),
-                Some(SelectItem::ExprWithAlias { alias, .. }) => folded(alias),
-                _ => "?column?".to_owned(),
-            },
-            _ => "?column?".to_owned(),
-        },
-        _ => "?column?".to_owned(),
-    }
-}
-
-/// A cast's name is its type's, as the catalog has it; the casts that the rewrite adds to integers have none.
-fn cast_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Bool | DataType::Boolean => "bool",
-        DataType::SmallInt(_) | DataType::Int2(_) => "int2",
-        DataType::Int(_) | DataType::Int4(_) => "int4",
-        DataType::Int8(_) => "int8",
-        DataType::Float8 | DataType::DoublePrecision | DataType::Double(_) => "float8",
-        DataType::Text => "text",
-        DataType::Varchar(_) | DataType::CharacterVarying(_) => "varchar",
-        DataType::Timestamp(_, ast::TimezoneInfo::WithTimeZone | ast::TimezoneInfo::Tz) => "timestamptz",
-        _ => "?column?",
-    }
-    .to_owned()
-}
-
-/// Unquoted names are lower case.
-fn folded(ident: &ast::Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }

@@ -112,23 +112,17 @@ impl ExecutionPlan for Serial {
         Ok(Serial::over(children.swap_remove(0), self.fetch))
     }
 
-    fn with_new_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Serial::over(children.swap_remove(0), self.fetch))
     }
 
     fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.clone();
         let count = input.output_partitioning().partition_count();
-        let batches =
-            stream::iter(0..count).map(move |n| input.execute(n, context.clone())).try_flatten().boxed();
+        let batches = stream::iter(0..count).map(move |n| input.execute(n, context.clone())).try_flatten().boxed();
         let merged: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches));
         Ok(match self.fetch {
-            Some(fetch) => {
-                Box::pin(LimitStream::new(merged, 0, Some(fetch), BaselineMetrics::new(&self.metrics, 0)))
-            }
+            Some(fetch) => Box::pin(LimitStream::new(merged, 0, Some(fetch), BaselineMetrics::new(&self.metrics, 0))),
             None => merged,
         })
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::{DataFusionError, Result, ScalarValue, not_impl_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, TableReference, not_impl_err};
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::context::SessionState;
@@ -14,20 +14,20 @@ use datafusion::logical_expr::{
     AggregateUDF, ColumnarValue, HigherOrderUDF, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TableSource,
     Volatility, WindowUDF,
 };
-use datafusion::sql::TableReference;
 use sqlparser::ast;
-use tenet_catalog::TableDescriptor;
+use tenet_catalog::Catalog;
 use tenet_types::{SqlType, Value};
 
-use super::Environment;
 use super::arithmetic::{Checked, sum};
 use super::convert::{arrow_type, scalar};
 use super::table::Table;
-use crate::{SqlError, SqlState};
+use crate::SqlError;
+use crate::plan::no_such_table;
+use crate::scalar::Env;
 
 pub struct Source<'a> {
     base: &'a SessionState,
-    tables: BTreeMap<String, Arc<dyn TableSource>>,
+    catalog: &'a Catalog,
     functions: BTreeMap<&'static str, Arc<ScalarUDF>>,
     sum: Arc<AggregateUDF>,
     planners: Vec<Arc<dyn ExprPlanner>>,
@@ -35,40 +35,18 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    pub fn new(base: &'a SessionState, tables: &[Arc<TableDescriptor>], environment: &Environment) -> Source<'a> {
-        let tables = tables
-            .iter()
-            .map(|table| (table.name.clone(), provider_as_source(Arc::new(Table::new(table.clone())))))
-            .collect();
-        let text = |text: &str| (Value::Text(text.to_owned()), SqlType::Text);
-        let now = || (Value::Timestamptz(environment.now_us), SqlType::Timestamptz);
-        let constants = [
-            ("version", text(crate::VERSION_TEXT)),
-            ("current_database", text(&environment.database)),
-            ("current_catalog", text(&environment.database)),
-            ("current_schema", text("public")),
-            ("current_user", text(&environment.user)),
-            ("session_user", text(&environment.user)),
-            ("user", text(&environment.user)),
-            ("now", now()),
-            ("current_timestamp", now()),
-            ("transaction_timestamp", now()),
-        ];
-        let functions = constants
+    pub fn new(base: &'a SessionState, catalog: &'a Catalog) -> Source<'a> {
+        let functions = FACTS
             .into_iter()
-            .map(|(name, (value, sql_type))| {
-                let constant = Constant { name, value: scalar(&value, sql_type), signature: nullary() };
-                (name, Arc::new(ScalarUDF::new_from_impl(constant)))
+            .map(|(name, kind)| {
+                let signature = Signature::exact(Vec::new(), Volatility::Stable);
+                (name, Arc::new(ScalarUDF::new_from_impl(Fact { name, kind, signature })))
             })
             .collect();
         let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Checked)];
         planners.extend(base.expr_planners().iter().cloned());
-        Source { base, tables, functions, sum: sum(), planners, types: Arc::new(Types) }
+        Source { base, catalog, functions, sum: sum(), planners, types: Arc::new(Types) }
     }
-}
-
-fn nullary() -> Signature {
-    Signature::exact(Vec::new(), Volatility::Stable)
 }
 
 fn external<T>(error: SqlError) -> Result<T> {
@@ -77,19 +55,10 @@ fn external<T>(error: SqlError) -> Result<T> {
 
 impl ContextProvider for Source<'_> {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
-        if let Some(schema) = name.schema().filter(|schema| *schema != "public") {
-            if schema == "pg_catalog" || schema == "information_schema" {
-                return external(SqlError::unsupported(format!("a query of {name}")));
-            }
-            let text = format!("schema \"{schema}\" does not exist");
-            return external(SqlError::new(SqlState::INVALID_SCHEMA_NAME, text));
-        }
-        match self.tables.get(name.table()) {
-            Some(table) => Ok(table.clone()),
-            None => {
-                let text = format!("relation \"{}\" does not exist", name.table());
-                external(SqlError::new(SqlState::UNDEFINED_TABLE, text))
-            }
+        let in_public = name.schema().is_none_or(|schema| schema == "public");
+        match self.catalog.table(name.table()).filter(|_| in_public) {
+            Some(table) => Ok(provider_as_source(Arc::new(Table::new(table.clone())))),
+            None => external(no_such_table(name.schema(), name.table())),
         }
     }
 
@@ -155,15 +124,51 @@ impl ContextProvider for Source<'_> {
     }
 }
 
-/// A function of no arguments whose value the session knows.
+/// Functions of no arguments whose value the session knows, by name.
+const FACTS: [(&str, FactKind); 10] = [
+    ("version", FactKind::Version),
+    ("current_database", FactKind::Database),
+    ("current_catalog", FactKind::Database),
+    ("current_schema", FactKind::Schema),
+    ("current_user", FactKind::User),
+    ("session_user", FactKind::User),
+    ("user", FactKind::User),
+    ("now", FactKind::Now),
+    ("current_timestamp", FactKind::Now),
+    ("transaction_timestamp", FactKind::Now),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum FactKind {
+    Version,
+    Database,
+    Schema,
+    User,
+    Now,
+}
+
+/// One of [`FACTS`] in a plan: replaced by its value before the plan runs (A4), never called.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Constant {
+pub struct Fact {
     name: &'static str,
-    value: ScalarValue,
+    kind: FactKind,
     signature: Signature,
 }
 
-impl ScalarUDFImpl for Constant {
+impl Fact {
+    pub fn value(&self, env: &Env) -> ScalarValue {
+        let text = |text: &str| scalar(&Value::Text(text.to_owned()), SqlType::Text);
+        match self.kind {
+            FactKind::Version => text(crate::VERSION_TEXT),
+            FactKind::Database => text(&env.database),
+            FactKind::Schema => text("public"),
+            FactKind::User => text(&env.user),
+            FactKind::Now => scalar(&Value::Timestamptz(env.now_us), SqlType::Timestamptz),
+        }
+    }
+}
+
+impl ScalarUDFImpl for Fact {
     fn name(&self) -> &str {
         self.name
     }
@@ -173,11 +178,14 @@ impl ScalarUDFImpl for Constant {
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(self.value.data_type())
+        Ok(arrow_type(match self.kind {
+            FactKind::Version | FactKind::Database | FactKind::Schema | FactKind::User => SqlType::Text,
+            FactKind::Now => SqlType::Timestamptz,
+        }))
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(ColumnarValue::Scalar(self.value.clone()))
+        Err(DataFusionError::Internal(format!("{}() was not replaced by its value", self.name)))
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
@@ -27,9 +28,20 @@ use tenet_types::{Key, Row, Span, SqlType, Value};
 
 use super::convert::{ColumnBuilder, arrow_type};
 use crate::SqlError;
+use crate::exec::is_catalog_change;
 
 /// The statement's view of the data, found by scans in the session's extensions.
-pub struct Snapshot(pub Reader);
+pub struct Snapshot {
+    reader: Reader,
+    /// Set when a read failed because the catalog is another than the plan's: DataFusion's errors would not tell.
+    pub catalog_changed: Arc<AtomicBool>,
+}
+
+impl Snapshot {
+    pub fn new(reader: Reader) -> Snapshot {
+        Snapshot { reader, catalog_changed: Arc::default() }
+    }
+}
 
 #[derive(Debug)]
 pub struct Table {
@@ -66,9 +78,7 @@ impl Table {
 fn equality(filter: &Expr, name: &str, sql_type: SqlType) -> Option<Value> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter else { return None };
     match (op, left.as_ref(), right.as_ref()) {
-        (Operator::And, left, right) => {
-            equality(left, name, sql_type).or_else(|| equality(right, name, sql_type))
-        }
+        (Operator::And, left, right) => equality(left, name, sql_type).or_else(|| equality(right, name, sql_type)),
         (Operator::Eq, Expr::Column(column), Expr::Literal(literal, _))
         | (Operator::Eq, Expr::Literal(literal, _), Expr::Column(column))
             if column.name == name =>
@@ -194,7 +204,8 @@ impl ExecutionPlan for Scan {
             .get_extension::<Snapshot>()
             .ok_or_else(|| DataFusionError::Internal("a scan without a transaction".to_owned()))?;
         let reading = Reading {
-            reader: snapshot.0.clone(),
+            reader: snapshot.reader.clone(),
+            catalog_changed: snapshot.catalog_changed.clone(),
             descriptor: self.descriptor.clone(),
             projection: self.projection.clone(),
             schema: self.schema.clone(),
@@ -212,6 +223,7 @@ impl ExecutionPlan for Scan {
 /// A scan under way.
 struct Reading {
     reader: Reader,
+    catalog_changed: Arc<AtomicBool>,
     descriptor: Arc<TableDescriptor>,
     projection: Vec<usize>,
     schema: SchemaRef,
@@ -225,7 +237,13 @@ impl Reading {
         while let Some(span) = self.rest.take().filter(|_| self.left > 0) {
             let usual = PageLimit::default();
             let limit = PageLimit { rows: usual.rows.min(self.left), ..usual };
-            let page = self.reader.scan(&span, limit).await?;
+            let page = match self.reader.scan(&span, limit).await {
+                Ok(page) => page,
+                Err(error) => {
+                    self.catalog_changed.fetch_or(is_catalog_change(&error), Ordering::Relaxed);
+                    return Err(error.into());
+                }
+            };
             self.rest = page.resume.map(|start| Span { start, end: span.end });
             if !page.rows.is_empty() {
                 self.left -= page.rows.len().min(self.left);

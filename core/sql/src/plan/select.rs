@@ -43,7 +43,7 @@ pub(crate) enum OrderSource {
     Input(Scalar),
 }
 
-pub(crate) async fn plan_query(
+pub(crate) fn plan_query(
     query: &Query,
     context: PlanContext<'_>,
     parameters: &mut Parameters,
@@ -63,7 +63,7 @@ pub(crate) async fn plan_query(
             Err(Refusal::Wrong(error)) => return Err(error),
         }
     }
-    Ok(Plan::Analytic(analytic::prepare(query, context, context.hints).await?))
+    Ok(Plan::Analytic(analytic::prepare(query, context, context.hints)?))
 }
 
 /// `SELECT pg_sleep(seconds)` and nothing beside it: waiting is not something that an expression can do.

@@ -52,7 +52,7 @@ pub(crate) struct DeletePlan {
     pub returning: Option<Projection>,
 }
 
-pub(crate) async fn plan_insert(
+pub(crate) fn plan_insert(
     insert: &Insert,
     context: PlanContext<'_>,
     parameters: &mut Parameters,
@@ -79,7 +79,7 @@ pub(crate) async fn plan_insert(
             match plan_values(query, &defaults, &targets, explicit, parameters) {
                 Ok(Some(rows)) => InsertSource::Values(rows),
                 Ok(None) | Err(Refusal::Elsewhere(_)) => {
-                    plan_insert_query(query, &defaults, &targets, explicit, parameters).await?
+                    plan_insert_query(query, &defaults, &targets, explicit, parameters)?
                 }
                 Err(Refusal::Wrong(error)) => return Err(error),
             }
@@ -252,7 +252,7 @@ fn is_default(expr: &Expr) -> bool {
     matches!(expr, Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
 }
 
-async fn plan_insert_query(
+fn plan_insert_query(
     query: &Query,
     defaults: &Defaults<'_>,
     targets: &[usize],
@@ -260,7 +260,7 @@ async fn plan_insert_query(
     parameters: &mut Parameters,
 ) -> Result<InsertSource, SqlError> {
     let Defaults { table, context } = *defaults;
-    let plan = analytic::prepare(query, context, context.hints).await?;
+    let plan = analytic::prepare(query, context, context.hints)?;
     check_width(targets.len(), plan.columns.len(), explicit)?;
     let hints: Vec<Option<SqlType>> = plan.params.iter().copied().map(Some).collect();
     *parameters = Parameters::new(&hints);
@@ -279,7 +279,7 @@ async fn plan_insert_query(
     Ok(InsertSource::Query(Box::new(plan), scalars))
 }
 
-pub(crate) async fn plan_update(
+pub(crate) fn plan_update(
     update: &Update,
     context: PlanContext<'_>,
     parameters: &mut Parameters,
@@ -313,7 +313,7 @@ pub(crate) async fn plan_update(
         }
     }
     let (rows, filter, extra) =
-        plan_rows(update.selection.as_ref(), &asked, &table, &alias, &update.table, context, parameters).await?;
+        plan_rows(update.selection.as_ref(), &asked, &table, &alias, &update.table, context, parameters)?;
     assignments.extend(extra);
     let returning = plan_returning(update.returning.as_deref(), &table, &alias, context, parameters)?;
     Ok(UpdatePlan { table, rows, filter, assignments, returning })
@@ -356,7 +356,7 @@ fn update_targets<'a>(
     Ok(targets)
 }
 
-pub(crate) async fn plan_delete(
+pub(crate) fn plan_delete(
     delete: &Delete,
     context: PlanContext<'_>,
     parameters: &mut Parameters,
@@ -373,8 +373,7 @@ pub(crate) async fn plan_delete(
     };
     let [target] = from.as_slice() else { return Err(foreign_clause("a list of tables")) };
     let (table, alias) = target_table(target, context)?;
-    let (rows, filter, _) =
-        plan_rows(delete.selection.as_ref(), &[], &table, &alias, target, context, parameters).await?;
+    let (rows, filter, _) = plan_rows(delete.selection.as_ref(), &[], &table, &alias, target, context, parameters)?;
     let returning = plan_returning(delete.returning.as_deref(), &table, &alias, context, parameters)?;
     Ok(DeletePlan { table, rows, filter, returning })
 }
@@ -389,7 +388,7 @@ fn target_table(target: &TableWithJoins, context: PlanContext<'_>) -> Result<(Ar
 }
 
 /// Where the rows to change come from, the filter on them, and the values of `asked`, if they come with the rows.
-async fn plan_rows(
+fn plan_rows(
     selection: Option<&Expr>,
     asked: &[(usize, &Expr)],
     table: &Arc<TableDescriptor>,
@@ -418,7 +417,7 @@ async fn plan_rows(
     let items = items.chain(asked.iter().map(|(_, expr)| SelectItem::UnnamedExpr((*expr).clone()))).collect();
     let query = query_of(items, written.clone(), selection.cloned());
     let hints = parameters.hints();
-    let plan = analytic::prepare(&query, context, &hints).await?;
+    let plan = analytic::prepare(&query, context, &hints)?;
     let known: Vec<Option<SqlType>> = plan.params.iter().copied().map(Some).collect();
     *parameters = Parameters::new(&known);
     let mut binder = Binder { source: context.source, scope, parameters, formats: context.formats };

@@ -33,7 +33,8 @@ fn no_transaction() -> Notice {
 
 impl Session {
     /// `None`: the statement is planned. Otherwise the columns of what the command returns, if it returns rows.
-    pub(super) fn command_columns(&self, statement: &Statement) -> Result<Option<Option<Vec<Column>>>, SqlError> {
+    pub(super) fn command_columns(&self, parsed: &Parsed) -> Result<Option<Option<Vec<Column>>>, SqlError> {
+        let Some(statement) = parsed.statement() else { return Ok(None) };
         match statement {
             Statement::Query(_)
             | Statement::Insert(_)
@@ -59,7 +60,7 @@ impl Session {
 
     /// `None`: the statement is not a command.
     pub(super) async fn run_command(&mut self, parsed: &Parsed) -> Result<Option<Outcome>, SqlError> {
-        let statement = parsed.statement.as_ref();
+        let Some(statement) = parsed.statement() else { return Ok(None) };
         let outcome = match statement {
             Statement::StartTransaction { modes, begin, modifier: None, statements, exception: None, .. }
                 if statements.is_empty() =>
@@ -96,8 +97,8 @@ impl Session {
             Statement::Drop { object_type: ObjectType::Database, if_exists, names, cascade, .. } => {
                 self.drop_database(*if_exists, names, *cascade).await?
             }
-            other => {
-                self.command_columns(other)?;
+            _ => {
+                self.command_columns(parsed)?;
                 return Ok(None);
             }
         };

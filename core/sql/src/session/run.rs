@@ -15,6 +15,7 @@ use crate::exec::{self, Run, Written};
 use crate::explain;
 use crate::parse::Parsed;
 use crate::plan::{self, Column, Plan, PlanContext, Planned, Projection, split_name};
+use crate::psql::View;
 use crate::scalar::Env;
 use crate::session::stop::Stop;
 use crate::session::{Active, Block, Failure, Outcome, Prepared, REPLANS_MAX, RowsTag, Session};
@@ -43,15 +44,16 @@ impl Session {
         {
             return Ok((planned, Some(version)));
         }
-        let formats = self.settings.formats().clone();
+        let (engine, formats) = (self.engine.clone(), self.settings.formats().clone());
         let context = PlanContext {
             catalog: &catalog,
             source: &parsed.source,
             formats: &formats,
             hints,
-            point_plans: self.engine.options.point_plans,
+            analytic: &engine.analytic,
+            point_plans: engine.options.point_plans,
         };
-        let planned = match plan::plan(&parsed.statement, context).await {
+        let planned = match plan::plan(parsed, context) {
             Ok(planned) => Arc::new(planned),
             Err(error) if self.is_untouched() => {
                 match self.engine.newer(&self.database, catalog.version).await {
@@ -60,7 +62,7 @@ impl Session {
                         if self.active.is_some() {
                             self.begin_transaction(newer.clone());
                         }
-                        let planned = plan::plan(&parsed.statement, PlanContext { catalog: &newer, ..context }).await?;
+                        let planned = plan::plan(parsed, PlanContext { catalog: &newer, ..context })?;
                         return Ok((Arc::new(planned), Some(newer.version)));
                     }
                     Ok(None) => return Err(error),
@@ -107,7 +109,7 @@ impl Session {
     async fn attempt(&mut self, prepared: &Prepared, params: &[Value], stop: &Stop) -> Result<Outcome, Failure> {
         self.active().await?;
         let planned = self.current_plan(prepared).await?;
-        self.check_writable(&prepared.parsed.statement)?;
+        self.check_writable(&prepared.parsed)?;
         if let Plan::Command = planned.plan {
             return self.run_ddl(&prepared.parsed).await;
         }
@@ -119,15 +121,10 @@ impl Session {
             user: self.user.clone(),
             formats: self.settings.formats().clone(),
         };
-        let (seam, catalog) = (self.engine.seam.clone(), active.catalog.clone());
-        let memory_bytes_max = self.engine.options.statement_memory_bytes_max;
-        let analytic = |reader| AnalyticRun {
-            seam: seam.clone(),
-            catalog: catalog.clone(),
-            reader,
-            env: env.clone(),
-            memory_bytes_max,
-        };
+        let engine = self.engine.clone();
+        let memory_bytes_max = engine.options.statement_memory_bytes_max;
+        let analytic =
+            |reader| AnalyticRun { analytic: engine.analytic.clone(), reader, env: env.clone(), memory_bytes_max };
         let run = Run { transaction: &mut active.transaction, env: &env, analytic: &analytic };
         let columns = || planned.columns.clone().unwrap_or_default();
         match &planned.plan {
@@ -146,6 +143,14 @@ impl Session {
                 let duration = exec::sleep_duration(seconds, &env)?;
                 self.engine.seam.sleep(duration).await;
                 Ok(rows_outcome(columns(), vec![vec![Value::Text(String::new())]], RowsTag::Select))
+            }
+            Plan::Catalog(query) => {
+                // As with DDL: what the catalog says must be so at the snapshot.
+                active.transaction.get(&[Key::catalog_version()]).await?;
+                let databases = if query.needs_databases() { engine.databases.list().await? } else { Vec::new() };
+                let tables = active.catalog.tables().map(|table| table.as_ref().clone()).collect();
+                let answer = query.answer(&View { databases, tables });
+                Ok(rows_outcome(answer.columns, answer.rows, RowsTag::Select))
             }
             Plan::Explain(inner) => {
                 let lines = explain::lines(inner, run).await?;
@@ -175,13 +180,13 @@ impl Session {
         Ok(planned)
     }
 
-    fn check_writable(&self, statement: &Statement) -> Result<(), SqlError> {
-        let verb = match statement {
-            Statement::Insert(_) => "INSERT",
-            Statement::Update(_) => "UPDATE",
-            Statement::Delete(_) => "DELETE",
-            Statement::CreateTable(_) => "CREATE TABLE",
-            Statement::Drop { .. } => "DROP TABLE",
+    fn check_writable(&self, parsed: &Parsed) -> Result<(), SqlError> {
+        let verb = match parsed.statement() {
+            Some(Statement::Insert(_)) => "INSERT",
+            Some(Statement::Update(_)) => "UPDATE",
+            Some(Statement::Delete(_)) => "DELETE",
+            Some(Statement::CreateTable(_)) => "CREATE TABLE",
+            Some(Statement::Drop { .. }) => "DROP TABLE",
             _ => return Ok(()),
         };
         if !self.read_only {
@@ -197,8 +202,8 @@ impl Session {
         // What IF EXISTS finds must be so at the snapshot, whether or not anything is then written.
         active.transaction.get(&[Key::catalog_version()]).await?;
         let mut notices = Vec::new();
-        let tag = match parsed.statement.as_ref() {
-            Statement::CreateTable(create) => {
+        let tag = match parsed.statement() {
+            Some(Statement::CreateTable(create)) => {
                 let table = ddl::table_of(create, &parsed.source, &formats)?;
                 let name = table.name.clone();
                 match active.change(|catalog| catalog.create_table(table).map(|(_, writes)| writes)) {
@@ -210,7 +215,15 @@ impl Session {
                 }
                 "CREATE TABLE"
             }
-            Statement::Drop { object_type: ObjectType::Table, if_exists, names, cascade, purge, temporary, .. } => {
+            Some(Statement::Drop {
+                object_type: ObjectType::Table,
+                if_exists,
+                names,
+                cascade,
+                purge,
+                temporary,
+                ..
+            }) => {
                 if *cascade || *purge || *temporary {
                     return Err(SqlError::unsupported("DROP TABLE … CASCADE").into());
                 }
@@ -233,7 +246,7 @@ impl Session {
                 }
                 "DROP TABLE"
             }
-            other => return Err(SqlError::unsupported(command_name(other)).into()),
+            _ => return Err(SqlError::internal("a command that is neither CREATE nor DROP TABLE").into()),
         };
         Ok(Outcome::Done { tag: tag.to_owned(), notices })
     }
