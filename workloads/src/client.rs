@@ -1,4 +1,9 @@
 //! A connection to a SQL database, as a workload sees it.
+//!
+//! Over a Postgres driver: `sqlstate` is what the server's error says; without one the connection is `lost`, and so it is
+//! after an error of severity FATAL or PANIC; `sent` is true but for a failed attempt to connect. `affected` is the number
+//! in the command tag. An error of the client's own (a parameter that it cannot convert) has neither SQLSTATE nor `lost`,
+//! and is an alarm.
 
 use async_trait::async_trait;
 

@@ -36,7 +36,7 @@ pub use bank::{Bank, BankOptions};
 pub use client::{Cell, Client, ClientError, Param, Rows};
 pub use list_append::{ListAppend, ListAppendOptions};
 pub use luck::Luck;
-pub use outcome::{Class, RULES, Rule, Stage, Treatment, classify};
+pub use outcome::{Class, RULES, Rule, Stage, Treatment, classify, ends_connection};
 pub use predicate_skew::{PredicateSkew, PredicateSkewOptions};
 pub use register::{Register, RegisterOptions};
 pub use run::{Pace, ProcessReport, Run, RunError, RunOptions, Stop, Surroundings};

@@ -74,19 +74,25 @@ pub const RULES: &[Rule] = &[
 
 /// What the error means for the operation.
 pub fn classify(error: &ClientError, stage: Stage) -> Class {
-    let treatment = match &error.sqlstate {
-        Some(sqlstate) => match RULES.iter().find(|rule| rule.sqlstate == sqlstate) {
-            Some(rule) => rule.treatment,
-            None => return Class::Alarm,
-        },
-        None if error.lost => Treatment::ConnectionEnds,
-        None => return Class::Alarm,
-    };
+    let Some(treatment) = treatment(error) else { return Class::Alarm };
     match (treatment, stage) {
         (Treatment::Refused, Stage::BeforeCommit | Stage::Commit) => Class::Fail,
         (Treatment::Undecided, Stage::Commit) => Class::Unknown,
         (Treatment::ConnectionEnds, Stage::Commit) if error.sent => Class::Unknown,
         (Treatment::ConnectionEnds, Stage::Commit) => Class::Fail,
         (Treatment::Undecided | Treatment::ConnectionEnds, Stage::BeforeCommit) => Class::Fail,
+    }
+}
+
+/// No statement after it can succeed on this connection.
+pub fn ends_connection(error: &ClientError) -> bool {
+    error.lost || treatment(error) == Some(Treatment::ConnectionEnds)
+}
+
+/// None: an alarm.
+fn treatment(error: &ClientError) -> Option<Treatment> {
+    match &error.sqlstate {
+        Some(sqlstate) => RULES.iter().find(|rule| rule.sqlstate == sqlstate).map(|rule| rule.treatment),
+        None => error.lost.then_some(Treatment::ConnectionEnds),
     }
 }

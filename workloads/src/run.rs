@@ -103,7 +103,8 @@ pub struct Run {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessReport {
     pub operations: u64,
-    pub reconnects: u64,
+    /// The first connection included.
+    pub connections: u64,
     /// The client met what must not happen, and ended. The history has the alarm.
     pub alarmed: bool,
 }
@@ -171,7 +172,7 @@ impl Run {
                 let mut session = self.session(process, client, luck);
                 let state = self.connect(&mut session, |run| run.is_over(&pace, &report)).await;
                 report.alarmed |= state.alarmed;
-                report.reconnects += u64::from(!state.lost);
+                report.connections += u64::from(!state.lost);
                 lost = state.lost;
                 // Statements that waited for a connection do not come all at once after it.
                 start_ns = self.surroundings.now_ns();

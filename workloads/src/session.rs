@@ -1,4 +1,4 @@
-//! A client at work on one operation: statements, the transaction block, and what an error means.
+//! A client at work on one operation (each has a session of its own): statements, the transaction block, and what an error means.
 //!
 //! A workload's step says `invoke`, then runs statements with `?`, then hands the result to `complete`. The session knows at
 //! each moment whether a failed statement may have taken effect (W2), so that workloads need not.
@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use tenet_histories::{Alarm, Call, Completion, Outcome, Process, Recorder, Value};
 
-use crate::{Cell, Class, Client, ClientError, Luck, Param, Rows, Stage, Surroundings, classify};
+use crate::{Cell, Class, Client, ClientError, Luck, Param, Rows, Stage, Surroundings, classify, ends_connection};
 
 pub struct Session<'a> {
     client: &'a mut dyn Client,
@@ -105,7 +105,6 @@ impl<'a> Session<'a> {
     /// Records that an operation begins (W1).
     pub fn invoke(&mut self, function: &'static str, key: impl Into<Value>, value: impl Into<Value>) {
         assert!(self.block == Block::Idle, "an operation begins outside of a block");
-        (self.read_timestamp, self.commit_timestamp) = (None, None);
         self.recorder.invoke(self.process, Call { function: function.into(), key: key.into(), value: value.into() });
     }
 
@@ -226,7 +225,7 @@ impl<'a> Session<'a> {
         };
         result.map_err(|error| {
             let class = classify(&error, stage);
-            self.state.lost |= error.lost;
+            self.state.lost |= ends_connection(&error);
             if class == Class::Alarm || error.lost {
                 Trouble { class, sqlstate: error.sqlstate, message: format!("{}: {sql}", error.message) }
             } else {

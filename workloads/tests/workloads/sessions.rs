@@ -263,7 +263,11 @@ fn a_failed_block_is_rolled_back_and_never_committed() {
     let played = play(Does::BlockThatReads, &[Done, Done, lost(true)], 2, false);
     assert_eq!(played.asked, ["reconnect", "BEGIN", "READ", "reconnect", "BEGIN", "READ", "COMMIT"]);
     assert_eq!(played.outcomes, [Outcome::Fail, Outcome::Ok]);
-    assert_eq!(played.report, ProcessReport { operations: 2, reconnects: 2, alarmed: false });
+    assert_eq!(played.report, ProcessReport { operations: 2, connections: 2, alarmed: false });
+    // A shutdown ends the connection, whether or not the client noticed.
+    let played = play(Does::Write, &[Done, server("57P01")], 2, false);
+    assert_eq!(played.asked, ["reconnect", "WRITE", "reconnect", "WRITE"]);
+    assert_eq!(played.outcomes, [Outcome::Unknown, Outcome::Ok]);
     // A block that cannot be left is dropped with its connection.
     let answers = [Done, Done, server("40001"), server("57P03")];
     let played = play(Does::BlockThatReads, &answers, 2, false);
@@ -284,7 +288,7 @@ fn silence_ends_with_patience() {
 #[test]
 fn an_alarm_is_recorded_and_ends_the_process() {
     let played = play(Does::Write, &[Done, server("XX000")], 5, false);
-    assert_eq!(played.report, ProcessReport { operations: 1, reconnects: 1, alarmed: true });
+    assert_eq!(played.report, ProcessReport { operations: 1, connections: 1, alarmed: true });
     assert_eq!(played.outcomes, [Outcome::Unknown]);
     assert_eq!(played.alarms, ["because: WRITE"]);
     let played = play(Does::Nonsense, &[], 5, false);
@@ -293,7 +297,7 @@ fn an_alarm_is_recorded_and_ends_the_process() {
     // The database is gone: no reason to knock for ever.
     let played = play(Does::Write, &[server("3D000")], 5, false);
     assert_eq!(played.alarms, ["cannot connect: because"]);
-    assert_eq!(played.report, ProcessReport { operations: 0, reconnects: 0, alarmed: true });
+    assert_eq!(played.report, ProcessReport { operations: 0, connections: 0, alarmed: true });
 }
 
 #[test]
