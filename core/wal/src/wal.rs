@@ -321,3 +321,6 @@ fn place_frames(batch: &Batch, segment: SegmentId, frames_at: u64) -> Vec<Vec<Sl
     };
     batch.groups.iter().map(|(_, change)| change.entries.iter().map(&mut slot).collect()).collect()
 }
+
+#[cfg(test)]
+mod tests;

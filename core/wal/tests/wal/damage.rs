@@ -374,3 +374,33 @@ fn another_version_of_a_batch_is_refused() {
     let error = Wal::open(one.fork(3).handle(), "wal", options).map(|_| ()).unwrap_err();
     assert!(matches!(error, WalError::Damaged { .. }), "{error}");
 }
+
+/// 1. Batch 3 is acknowledged, 2. a sector of it rots away, 3. the power fails while batch 4 is written: of batch 4 everything
+/// but its head arrives. Batch 3 then looks torn, but for what lies behind it.
+#[test]
+fn a_torn_batch_behind_a_damaged_one_gives_it_away() {
+    let fake = FakeDisk::new(1);
+    let wal = Wal::open(fake.handle(), "wal", WalOptions::default()).unwrap();
+    wal.append(batch(1, create())).unwrap();
+    let starts = |fake: &FakeDisk, path: &str| -> Vec<usize> {
+        let bytes = fake.contents(path);
+        (0..bytes.len()).step_by(SECTOR_BYTES).filter(|at| bytes[*at..].starts_with(b"TENETBAT")).collect()
+    };
+    wal.append(batch(1, entry(1, &[5; 2000]))).unwrap();
+    let path = fake.paths().pop().unwrap();
+    let without_fourth = fake.fork(2);
+    wal.append(batch(1, entry(2, &[6; 2000]))).unwrap();
+    let [_, third, fourth] = starts(&fake, &path)[..] else { panic!("three batches") };
+    let rot = |fake: &FakeDisk, sectors: &[usize]| {
+        let mut bytes = fake.contents(&path);
+        for sector in sectors {
+            bytes[*sector..sector + SECTOR_BYTES].fill(0);
+        }
+        fake.overwrite(&path, bytes);
+        Wal::open(fake.handle(), "wal", WalOptions::default()).map(|wal| wal.group(ShardId(1)).unwrap().last)
+    };
+    let error = rot(&fake.fork(3), &[third + SECTOR_BYTES, fourth]).unwrap_err();
+    assert!(error.to_string().contains("something was written after it"), "{error}");
+    // The control: without the fourth batch this is what a torn write looks like.
+    assert_eq!(rot(&without_fourth, &[third + SECTOR_BYTES]).unwrap(), LogIndex(0));
+}
