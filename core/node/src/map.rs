@@ -264,6 +264,10 @@ impl From<MapFault> for SqlError {
     }
 }
 
+fn starting(name: &str) -> SqlError {
+    SqlError::new(SqlState::CANNOT_CONNECT_NOW, format!("database \"{name}\" is starting up"))
+}
+
 fn absent(name: &str) -> SqlError {
     SqlError::new(SqlState::INVALID_CATALOG_NAME, format!("database \"{name}\" does not exist"))
 }
@@ -271,8 +275,15 @@ fn absent(name: &str) -> SqlError {
 #[async_trait]
 impl Databases for Map {
     async fn open(&self, name: &str) -> Result<DatabaseHandle, SqlError> {
-        let tenant = self.tenant(name).await?.filter(|tenant| tenant.state == TenantState::Ready);
-        let Some(tenant) = tenant else { return Err(absent(name)) };
+        let keys = vec![tenant_key(name), ids_key()];
+        let reply = self.shards.get(SYSTEM, ReadAt::Latest, keys).await.map_err(MapFault::from)?;
+        let tenant = match tenant_in(&reply.values, name)?.map(|tenant| (tenant.state, tenant)) {
+            Some((TenantState::Ready, tenant)) => tenant,
+            Some((TenantState::Creating, _)) => return Err(starting(name)),
+            // A cluster without its first ids is about to make its first database.
+            None if reply.values[1].is_none() => return Err(starting(name)),
+            Some((TenantState::Dropped, _)) | None => return Err(absent(name)),
+        };
         let key = shard_key(tenant.home);
         let reply = self
             .shards
