@@ -23,6 +23,8 @@ compile_error!(
 #[cfg(madsim)]
 pub mod boot;
 #[cfg(madsim)]
+pub mod client;
+#[cfg(madsim)]
 pub mod clock;
 #[cfg(madsim)]
 pub mod digest;
@@ -35,6 +37,8 @@ pub mod faults;
 #[cfg(madsim)]
 pub mod net;
 #[cfg(madsim)]
+pub mod node;
+#[cfg(madsim)]
 pub mod plan;
 #[cfg(madsim)]
 pub mod replay;
@@ -42,6 +46,8 @@ pub mod replay;
 pub mod report;
 #[cfg(madsim)]
 mod simulation;
+#[cfg(madsim)]
+pub mod swarm;
 #[cfg(madsim)]
 mod tasks;
 #[cfg(madsim)]

@@ -242,27 +242,44 @@ impl World {
     /// The database, if it is not there yet, and the tables.
     async fn set_up(&self, outside: &Seam) -> Result<(), String> {
         let deadline = self.sim.now() + SET_UP_WITHIN.as_nanos() as u64;
+        // A cluster makes its first database by itself; until then there is nothing to connect to.
+        let mut client = self.client(outside, 0, "postgres", "create");
+        self.insist(outside, deadline, "connect", &mut *client, None).await?;
         if self.plan.database != "postgres" {
-            let mut client = self.client(outside, 0, "postgres", "create");
             let sql = format!("CREATE DATABASE {}", self.plan.database);
-            loop {
-                let created = async {
-                    client.reconnect().await?;
-                    client.execute(&sql, &[]).await
-                };
-                match outside.timeout(Duration::from_secs(10), created).await {
-                    Ok(Ok(_)) => break,
-                    // An earlier try, whose answer was lost.
-                    Ok(Err(ClientError { sqlstate: Some(state), .. })) if state == "42P04" => break,
-                    other if self.sim.now() >= deadline => return Err(format!("{sql}: {other:?}")),
-                    _ => self.sleep_ms(100).await,
-                }
-            }
+            self.insist(outside, deadline, &sql, &mut *client, Some(&sql)).await?;
         }
         let mut client = self.client(outside, 0, &self.plan.database, "set up");
         let within = Duration::from_nanos(deadline.saturating_sub(self.sim.now()));
         let mut dice = client_luck(&self.sim, "set up");
         self.run.set_up(&mut *client, &mut dice, within).await.map_err(|error| error.to_string())
+    }
+
+    /// Connects, and runs a statement if there is one, until that works.
+    async fn insist(
+        &self,
+        outside: &Seam,
+        deadline: u64,
+        what: &str,
+        client: &mut dyn Client,
+        sql: Option<&str>,
+    ) -> Result<(), String> {
+        loop {
+            let done = async {
+                client.reconnect().await?;
+                match sql {
+                    Some(sql) => client.execute(sql, &[]).await.map(drop),
+                    None => Ok(()),
+                }
+            };
+            match outside.timeout(Duration::from_secs(10), done).await {
+                Ok(Ok(())) => return Ok(()),
+                // An earlier try, whose answer was lost.
+                Ok(Err(ClientError { sqlstate: Some(state), .. })) if state == "42P04" => return Ok(()),
+                other if self.sim.now() >= deadline => return Err(format!("{what}: {other:?}")),
+                _ => self.sleep_ms(100).await,
+            }
+        }
     }
 
     /// Starts all clients. Each answer comes when one has ended.

@@ -1,0 +1,71 @@
+//! The real thing: a node as production starts it, and the real Postgres driver at the other end of a simulated stream.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tenet_front::FrontOptions;
+use tenet_node::{Node, NodeError, NodeOptions};
+use tenet_seam::{Address, Seam};
+use tenet_shard::Observer;
+use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId};
+
+use crate::client::PgClient;
+use crate::world::{Cast, Hashes, NodeSettings, Refusal};
+
+/// Who plays in worlds: the server and a driver, both unchanged.
+pub fn cast() -> Cast {
+    Cast {
+        program: Arc::new(|seam, settings| Box::pin(start_node(seam, settings))),
+        clients: Arc::new(|seam, nodes, first, database| Box::new(PgClient::new(seam, nodes, first, database))),
+    }
+}
+
+/// As `tenet start` does it: first the clients' address, then the node, then clients are served.
+async fn start_node(seam: Seam, settings: NodeSettings) -> Result<(), Refusal> {
+    let sql = seam.net.listen(&settings.sql).await.map_err(|error| Refusal::Other(error.to_string()))?;
+    let node = Node::start(seam.clone(), options(&settings)).await.map_err(|error| match error {
+        NodeError::Lost { .. } => Refusal::Lost(error.to_string()),
+        other => Refusal::Other(other.to_string()),
+    })?;
+    let serving = seam.clone();
+    seam.spawn("sql", async move {
+        tenet_front::serve(serving, sql, node.engine(), FrontOptions::default()).await;
+        drop(node); // it lives as long as it serves
+    });
+    Ok(())
+}
+
+fn options(settings: &NodeSettings) -> NodeOptions {
+    let limits = &settings.limits;
+    let peers: BTreeMap<NodeId, Address> =
+        settings.peers.iter().map(|(number, address)| (NodeId(*number), address.clone())).collect();
+    let ear = Ear { node: settings.number, hashes: settings.hashes.clone() };
+    let mut options =
+        NodeOptions { node: NodeId(settings.number), peers, observer: Some(Arc::new(ear)), ..NodeOptions::single() };
+    options.limits.tick = std::time::Duration::from_millis(limits.tick_ms);
+    options.limits.election_ticks = limits.election_ticks;
+    options.limits.append_entries_max = limits.append_entries_max;
+    options.limits.window_sets_max = limits.window_sets_max;
+    options.limits.cache_bytes_max = limits.cache_bytes_max;
+    options.limits.checkpoint_bytes = limits.checkpoint_bytes;
+    options.limits.checkpoint_ticks = limits.checkpoint_ticks;
+    options.limits.log_tail_entries = limits.log_tail_entries;
+    options.limits.snapshot_piece_bytes = limits.snapshot_piece_bytes;
+    options.wal.segment_bytes = limits.segment_bytes;
+    options.wal.cache_bytes = limits.wal_cache_bytes;
+    options.pool.stores_max = limits.stores_max;
+    options.pool.cache_bytes = limits.store_cache_bytes;
+    options
+}
+
+/// Hears what each replica has applied.
+struct Ear {
+    node: u64,
+    hashes: Arc<Hashes>,
+}
+
+impl Observer for Ear {
+    fn applied(&self, shard: ShardId, replica: ReplicaId, index: LogIndex, hash: [u8; 32]) {
+        self.hashes.applied(format!("{replica} on n{}", self.node), shard.0, index.0, hash);
+    }
+}
