@@ -1,6 +1,6 @@
 //! Everything that the log knows in memory: groups, where their entries are, which segments they hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tenet_seam::File;
@@ -66,9 +66,10 @@ impl Index {
     /// Checks a batch against the state; changes nothing.
     pub fn plan(&self, batch: &Batch) -> Result<Plan, WalError> {
         let mut plan = Plan { records: Vec::with_capacity(batch.groups.len()), outcomes: Vec::new() };
+        let mut shards = BTreeSet::new();
         for (shard, change) in &batch.groups {
             let refused = |why| WalError::Refused { shard: *shard, why };
-            if plan.records.iter().any(|(other, _)| other == shard) {
+            if !shards.insert(*shard) {
                 return Err(refused("it is twice in one batch"));
             }
             let record = Record::of(change).map_err(refused)?;

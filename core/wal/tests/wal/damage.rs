@@ -375,8 +375,8 @@ fn another_version_of_a_batch_is_refused() {
     assert!(matches!(error, WalError::Damaged { .. }), "{error}");
 }
 
-/// 1. Batch 3 is acknowledged, 2. a sector of it rots away, 3. the power fails while batch 4 is written: of batch 4 everything
-/// but its head arrives. Batch 3 then looks torn, but for what lies behind it.
+/// The story: batch 3 is acknowledged; a sector of it rots away; the power fails while batch 4 is written, and of batch 4
+/// everything but its head arrives. Batch 3 then looks torn, but for what lies behind it.
 #[test]
 fn a_torn_batch_behind_a_damaged_one_gives_it_away() {
     let fake = FakeDisk::new(1);
