@@ -88,6 +88,7 @@ where
 
 fn run<T, F: Future<Output = T>>(options: SimOptions, play: impl FnOnce(Sim) -> F) -> Finished<T> {
     let mut runtime = Runtime::with_seed_and_config(options.seed, madsim::Config::default());
+    learn_stack_bounds();
     runtime.set_time_limit(options.limit);
     SIMULATING.set(true);
     let begun: Arc<OnceLock<Sim>> = Arc::default();
@@ -189,6 +190,14 @@ impl Sim {
         self.machines().iter().for_each(|machine| machine.kill());
         sleep_until(&self.world.time, self.now() + BURIAL_NANOS).await;
     }
+}
+
+/// The SQL parser guards against deep recursion. Where this thread's stack ends it asks once per thread, by a call that the
+/// scheduler refuses inside of a simulation (it takes it for the start of a thread); then each statement would be parsed on a
+/// stack of its own. So it is made to ask now.
+fn learn_stack_bounds() {
+    let parsed = sqlparser::parser::Parser::parse_sql(&sqlparser::dialect::GenericDialect {}, "SELECT 1");
+    parsed.expect("a statement that parses");
 }
 
 /// From the first simulation on, panics inside of simulations are kept for their reports; others are printed as ever.
