@@ -183,7 +183,7 @@ impl Shards {
         };
         match self.seam.brief(read).await {
             Ok(values) => Response::Get(GetReply { at, values }),
-            Err(error) => Response::Error(ShardError::Damaged(error.to_string())),
+            Err(error) => self.unreadable(shard, error).await,
         }
     }
 
@@ -200,7 +200,19 @@ impl Shards {
         let read = move || pool.get(shard)?.scan(&span, at, limit);
         match self.seam.blocking(read).await {
             Ok(page) => Response::Scan(ScanReply { at, rows: page.rows, resume: page.resume }),
-            Err(error) => Response::Error(ShardError::Damaged(error.to_string())),
+            Err(error) => self.unreadable(shard, error).await,
+        }
+    }
+
+    /// A read failed. Damage is told to whoever asked; a disk that fails ends the node as a failed write does (opening a store
+    /// on the way to a read may write, and what it then holds is unknown).
+    async fn unreadable(&self, shard: ShardId, error: StoreError) -> Response {
+        match error {
+            StoreError::Damaged { .. } => Response::Error(ShardError::Damaged(error.to_string())),
+            StoreError::BelowGc { .. } => Response::Error(ShardError::BelowGc),
+            // The shard was dropped, or a snapshot took the store's place, between the grant and the read.
+            StoreError::Missing { .. } | StoreError::Dead { .. } => Response::NotLeader { leader: 0 },
+            error => match self.seam.halt(format!("{shard} cannot be read: {error}")).await {},
         }
     }
 
