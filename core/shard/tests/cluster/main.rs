@@ -72,7 +72,7 @@ impl Cluster {
             halted: Arc::new(Mutex::new(None)),
         });
         let seam = seam(&boot, disk.clone());
-        let wal = Arc::new(Wal::open(disk.clone(), "wal", self.wal.clone()).unwrap());
+        let wal = Arc::new(Wal::open(disk.clone(), "wal", self.wal).unwrap());
         let pool = Arc::new(StorePool::new(disk, PoolOptions::default()));
         let transport = Transport::new(seam.clone());
         let network = PeerNetwork {
