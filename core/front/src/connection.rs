@@ -170,6 +170,8 @@ impl Connection {
             }
             if self.due && !self.inbox.has_message() {
                 self.flush().await?;
+            } else if self.out.len() >= FLUSH_BYTES {
+                self.write_out().await?;
             }
             let frame = tokio::select! {
                 biased;
@@ -263,7 +265,7 @@ impl Connection {
         }
         for statement in parsed {
             let Connection { session, socket, cancel, .. } = self;
-            let prepared = interruptible(&socket.interrupt, cancel, session.prepare(statement, &[])).await?;
+            let prepared = abandonable(&socket.interrupt, session.prepare(statement, &[])).await?;
             if !prepared.params.is_empty() {
                 return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, "there is no parameter $1").into());
             }
@@ -284,9 +286,9 @@ impl Connection {
         &mut self,
         rows: &mut RowSource,
         formats: &Formats,
-        rows_max: usize,
+        rows_max: u64,
     ) -> Result<Sent, Trouble> {
-        let mut sent: usize = 0;
+        let mut sent: u64 = 0;
         loop {
             if rows_max > 0 && sent == rows_max {
                 encode::portal_suspended(&mut self.out);
@@ -304,10 +306,9 @@ impl Connection {
     }
 
     pub(crate) async fn begin_implicit(&mut self) {
-        if !self.implicit && self.session.status() == TransactionStatus::Idle {
-            self.session.begin_implicit().await;
-            self.implicit = true;
-        }
+        // Not only the first time: a COMMIT of the client's own may have ended what was begun before.
+        self.session.begin_implicit().await;
+        self.implicit = true;
     }
 
     async fn end_implicit(&mut self, failed: bool) -> Result<(), Trouble> {
@@ -381,6 +382,19 @@ impl Connection {
         Ok(())
     }
 
+    /// Is the statement at hand the last before Sync? Waits until that is known: whoever sends Execute and then neither Sync nor
+    /// Flush has no answer to expect yet.
+    pub(crate) async fn sync_follows(&mut self) -> io::Result<bool> {
+        if self.due {
+            self.flush().await?;
+        }
+        tokio::select! {
+            biased;
+            () = self.socket.interrupt.stopped() => Ok(false),
+            follows = self.inbox.sync_follows(&mut self.stream) => follows,
+        }
+    }
+
     /// What execution is told, and what can interrupt it, apart from each other.
     pub(crate) fn parts(&mut self) -> (&mut Session, &Interrupt, &CancelHandle) {
         (&mut self.session, &self.socket.interrupt, &self.cancel)
@@ -404,17 +418,35 @@ pub(crate) async fn interruptible<T>(
     let done = work.await;
     interrupt.forget_cancel();
     match &done {
-        Err(error) if error.state == SqlState::QUERY_CANCELED => match why {
-            Interruption::Cancel => mark!("front: statement cancelled"),
-            Interruption::Stop => return Err(shutdown()),
-        },
-        Ok(_) | Err(_) => mark!("front: cancelled too late"),
+        Err(error) if error.state == SqlState::QUERY_CANCELED => {
+            mark!("front: statement interrupted");
+            Err(why.error())
+        }
+        Ok(_) | Err(_) => {
+            mark!("front: interrupted too late");
+            done
+        }
     }
-    done
 }
 
-pub(crate) fn shutdown() -> SqlError {
-    SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command").fatal()
+/// Runs a piece of work that has no effect, and drops it when interrupted.
+pub(crate) async fn abandonable<T>(
+    interrupt: &Interrupt,
+    work: impl Future<Output = Result<T, SqlError>>,
+) -> Result<T, SqlError> {
+    tokio::select! {
+        biased;
+        done = work => done,
+        why = interrupt.interrupted() => {
+            interrupt.forget_cancel();
+            mark!("front: work without effect abandoned");
+            Err(why.error())
+        }
+    }
+}
+
+fn shutdown() -> SqlError {
+    Interruption::Stop.error()
 }
 
 pub(crate) fn write_error(out: &mut BytesMut, error: &SqlError) {

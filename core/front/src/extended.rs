@@ -11,7 +11,7 @@ use std::sync::Arc;
 use tenet_sql::{Prepared, SqlError, SqlState};
 use tenet_types::{Value, mark};
 
-use crate::connection::{Connection, Sent, Trouble, interruptible};
+use crate::connection::{Connection, Sent, Trouble, abandonable, interruptible};
 use crate::encode::{self, Formats};
 use crate::message::{Bind, Format, Target, WireError};
 use crate::outcome::{RowSource, check_columns};
@@ -60,8 +60,8 @@ impl Connection {
         let statement = match parsed.pop() {
             None => Statement { prepared: None, parameter_oids: Vec::new() },
             Some(parsed) => {
-                let (session, interrupt, cancel) = self.parts();
-                let prepared = interruptible(interrupt, cancel, session.prepare(parsed, &hints)).await?;
+                let (session, interrupt, _) = self.parts();
+                let prepared = abandonable(interrupt, session.prepare(parsed, &hints)).await?;
                 if prepared.params.len() > PARAMETERS_MAX {
                     let message = format!("statements can have at most {PARAMETERS_MAX} parameters");
                     return Err(SqlError::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).into());
@@ -110,7 +110,7 @@ impl Connection {
         let text = self.session.formats();
         let types = statement.prepared.as_ref().map_or(&[][..], |prepared| &prepared.params);
         let values = types.iter().zip(&bind.parameters).enumerate().map(|(index, (sql_type, bytes))| {
-            value::decode(*sql_type, format_of(index), bytes.as_deref(), index + 1, &text)
+            value::decode(*sql_type, format_of(index), bytes.as_deref(), index + 1, text)
         });
         let values = values.collect::<Result<Vec<Value>, SqlError>>()?;
         let columns = statement.prepared.as_ref().and_then(|p| p.columns.as_ref()).map_or(0, Vec::len);
@@ -143,7 +143,7 @@ impl Connection {
         Ok(())
     }
 
-    pub(crate) async fn on_execute(&mut self, name: String, rows_max: usize) -> Result<(), Trouble> {
+    pub(crate) async fn on_execute(&mut self, name: String, rows_max: u64) -> Result<(), Trouble> {
         // Taken out while it runs: an error forgets it, as the end of its transaction does.
         let mut portal = self.portals.remove(&name).ok_or_else(|| no_portal(&name))?;
         let Some(prepared) = &portal.statement.prepared else {
@@ -155,7 +155,7 @@ impl Connection {
             State::Bound(values) => {
                 // A statement that Sync follows at once is a transaction of its own, and commits before the client hears of it.
                 // Otherwise it shares one with the rest of the pipeline, committed at Sync.
-                if !self.inbox.sync_follows() {
+                if !self.sync_follows().await? {
                     mark!("front: pipeline in one implicit transaction");
                     self.begin_implicit().await;
                 }

@@ -110,20 +110,29 @@ impl Inbox {
             && usize::try_from(self.length_at(1)).is_ok_and(|length| self.buffer.len() > length)
     }
 
-    /// Does Sync follow, with nothing before it but messages that cannot fail? Then the statement at hand is the
-    /// pipeline's last.
-    pub fn sync_follows(&self) -> bool {
-        let mut rest = &self.buffer[..];
-        while let [kind, a, b, c, d, ..] = rest {
-            match kind {
-                b'S' => return true,
-                b'C' | b'H' => {}
-                _ => return false,
+    /// Does Sync follow, with nothing before it but Close, which cannot fail? Reads on until that is known. Cancel-safe.
+    pub async fn sync_follows(&mut self, stream: &mut Stream) -> io::Result<bool> {
+        let mut at = 0;
+        loop {
+            if let Some(kind) = self.buffer.get(at)
+                && *kind != b'C'
+            {
+                return Ok(*kind == b'S');
             }
-            let length = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
-            rest = rest.get(1..).and_then(|r| r.get(length.max(4)..)).unwrap_or_default();
+            if self.buffer.len() >= at + HEADER_BYTES {
+                let length = usize::try_from(self.length_at(at + 1)).unwrap_or(usize::MAX);
+                if !(4..=SMALL_BYTES_MAX).contains(&length) {
+                    return Ok(false);
+                }
+                if self.buffer.len() > at + length {
+                    at += 1 + length;
+                    continue;
+                }
+            }
+            if !self.fill(stream).await? {
+                return Ok(false);
+            }
         }
-        false
     }
 
     fn length_at(&self, offset: usize) -> i32 {

@@ -79,7 +79,7 @@ pub(crate) enum Message {
     /// `rows_max` 0 is no limit.
     Execute {
         portal: String,
-        rows_max: usize,
+        rows_max: u64,
     },
     Close {
         target: Target,
@@ -109,10 +109,7 @@ pub(crate) fn may_be_long(kind: u8) -> bool {
 }
 
 pub(crate) fn is_known(kind: u8) -> bool {
-    matches!(
-        kind,
-        b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' | b'X' | b'F' | b'd' | b'c' | b'f'
-    )
+    matches!(kind, b'Q' | b'P' | b'B' | b'D' | b'E' | b'C' | b'H' | b'S' | b'X' | b'F' | b'd' | b'c' | b'f')
 }
 
 /// An error in one of these makes the rest be skipped up to Sync.
@@ -178,7 +175,7 @@ impl Message {
             b'E' => Message::Execute {
                 portal: body.string()?,
                 // Postgres takes a limit below one as none.
-                rows_max: usize::try_from(body.u32()? as i32).unwrap_or(0),
+                rows_max: u64::try_from(body.u32()? as i32).unwrap_or(0),
             },
             b'H' => Message::Flush,
             b'S' => Message::Sync,

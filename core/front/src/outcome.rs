@@ -9,9 +9,9 @@ use tenet_sql::text::Formats as TextFormats;
 use tenet_sql::{Column, Outcome, RowsTag, SqlError, SqlState};
 use tenet_types::{Value, mark};
 
-use crate::connection::{Connection, shutdown, write_notice};
+use crate::connection::{Connection, write_notice};
 use crate::encode::{self, Formats};
-use crate::registry::{Interrupt, Interruption};
+use crate::registry::Interrupt;
 
 /// Most columns of a result, as in Postgres.
 const COLUMNS_MAX: usize = 1664;
@@ -25,7 +25,8 @@ pub(crate) struct RowSource {
     chunk: vec::IntoIter<Vec<Value>>,
     tag: RowsTag,
     text: TextFormats,
-    total: usize,
+    /// Sent so far.
+    total: u64,
 }
 
 impl RowSource {
@@ -47,10 +48,7 @@ impl RowSource {
                     why = interrupt.interrupted() => {
                         interrupt.forget_cancel();
                         mark!("front: rows interrupted");
-                        return Err(match why {
-                            Interruption::Cancel => SqlError::canceled(),
-                            Interruption::Stop => shutdown(),
-                        });
+                        return Err(why.error());
                     }
                     chunk = self.rows.next() => chunk,
                 }
@@ -77,7 +75,7 @@ impl RowSource {
     }
 
     /// What CommandComplete says, when `sent` rows went out since the last Execute. Of a SELECT it counts those, of a write all.
-    pub fn tag(&self, sent: usize) -> String {
+    pub fn tag(&self, sent: u64) -> String {
         match self.tag {
             RowsTag::Select => self.tag.text(sent),
             _ => self.tag.text(self.total),
@@ -91,12 +89,16 @@ impl Connection {
         match outcome {
             Outcome::Done { tag, notices } => {
                 notices.iter().for_each(|notice| write_notice(&mut self.out, notice));
-                encode::command_complete(&mut self.out, &tag);
+                if tag.is_empty() {
+                    encode::empty_query_response(&mut self.out);
+                } else {
+                    encode::command_complete(&mut self.out, &tag);
+                }
                 Ok(None)
             }
             Outcome::Rows { columns, rows, tag } => {
                 check_columns(&columns)?;
-                let text = self.session.formats();
+                let text = self.session.formats().clone();
                 Ok(Some(RowSource { columns, rows, chunk: Vec::new().into_iter(), tag, text, total: 0 }))
             }
         }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tenet_seam::{Random, Task};
+use tenet_sql::{SqlError, SqlState};
 use tenet_types::mark;
 use tokio::sync::Notify;
 
@@ -21,6 +22,17 @@ pub(crate) enum Interruption {
     Cancel,
     /// The server stops: 57P01, and the connection ends.
     Stop,
+}
+
+impl Interruption {
+    pub fn error(self) -> SqlError {
+        match self {
+            Interruption::Cancel => SqlError::canceled(),
+            Interruption::Stop => {
+                SqlError::new(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command").fatal()
+            }
+        }
+    }
 }
 
 #[derive(Default)]

@@ -18,16 +18,6 @@ use crate::registry::{Admission, Socket};
 const NEWEST: Version = Version { major: 3, minor: 2 };
 /// SSLRequest and GSSENCRequest may each come once before the startup packet.
 const ENCRYPTION_REQUESTS_MAX: usize = 2;
-/// What is true of every session. Drivers read these before they send anything; the session's own settings come after.
-const FIXED_PARAMETERS: [(&str, &str); 6] = [
-    ("server_encoding", "UTF8"),
-    ("integer_datetimes", "on"),
-    ("is_superuser", "on"),
-    ("in_hot_standby", "off"),
-    ("default_transaction_read_only", "off"),
-    ("scram_iterations", "4096"),
-];
-
 /// What a client asks for.
 pub(crate) struct Hello {
     version: Version,
@@ -45,11 +35,7 @@ pub(crate) struct Opened {
 }
 
 /// Reads up to the startup packet. `None` when there is nothing more to say: the client closed, or only wanted to cancel.
-pub(crate) async fn hear(
-    stream: &mut Stream,
-    inbox: &mut Inbox,
-    socket: &Socket,
-) -> Result<Option<Hello>, Trouble> {
+pub(crate) async fn hear(stream: &mut Stream, inbox: &mut Inbox, socket: &Socket) -> Result<Option<Hello>, Trouble> {
     for _ in 0..=ENCRYPTION_REQUESTS_MAX {
         let body = match inbox.startup(stream).await? {
             None => return Ok(None),
@@ -91,13 +77,9 @@ pub(crate) async fn open(
         return Err(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already").fatal().into());
     };
     let connect = shared.engine.connect(&hello.database, &hello.user, &hello.settings);
-    let mut session = connect.await.map_err(SqlError::fatal)?;
+    let session = connect.await.map_err(SqlError::fatal)?;
     encode::authentication_ok(out);
-    for (name, value) in FIXED_PARAMETERS {
-        encode::parameter_status(out, name, value);
-    }
-    encode::parameter_status(out, "session_authorization", &hello.user);
-    for (name, value) in session.parameter_changes() {
+    for (name, value) in session.parameters() {
         encode::parameter_status(out, &name, &value);
     }
     encode::backend_key_data(out, admission.process, &admission.secret);

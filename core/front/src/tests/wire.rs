@@ -97,6 +97,13 @@ impl Wire {
         }
     }
 
+    /// Says no more, and hears everything there is to hear.
+    pub async fn finish(mut self) {
+        self.stream.shutdown().await.unwrap();
+        let mut rest = Vec::new();
+        self.stream.read_to_end(&mut rest).await.unwrap();
+    }
+
     pub async fn ask(&mut self, bytes: impl AsRef<[u8]>) -> Vec<Line> {
         self.send(bytes).await;
         self.until_ready().await
@@ -122,7 +129,8 @@ fn show(message: &PgWireBackendMessage) -> Line {
         M::RowDescription(m) => {
             let field = |f: &pgwire::messages::data::FieldDescription| {
                 let (oid, size, modifier, format) = (f.type_id, f.type_size, f.type_modifier, f.format_code);
-                let origin = if f.table_id == 0 { String::new() } else { format!(" of {}.{}", f.table_id, f.column_id) };
+                let origin =
+                    if f.table_id == 0 { String::new() } else { format!(" of {}.{}", f.table_id, f.column_id) };
                 format!("{}:{oid}/{size}/{modifier}/{format}{origin}", f.name)
             };
             format!("RowDescription {}", m.fields.iter().map(field).collect::<Vec<_>>().join(", "))

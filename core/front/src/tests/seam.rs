@@ -13,7 +13,8 @@ use futures::FutureExt;
 use futures::future::{AbortHandle, Abortable, BoxFuture};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tenet_seam::{
-    Address, Clock, Disk, Draw, Entropy, File, Listener, Moment, Net, Open, Random, Seam, Stream, Task, TaskControl, Tasks,
+    Address, Clock, Disk, Draw, Entropy, File, Listener, Moment, Net, Open, Random, Seam, Stream, Task, TaskControl,
+    Tasks,
 };
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
