@@ -558,8 +558,11 @@ impl Replica {
     }
 
     /// How far the log may be cut after a checkpoint at `meta`, keeping a tail for followers; `None` if it is not worth it.
+    ///
+    /// Never beyond what raft knows to be applied: 1. an apply ends in the store, 2. a checkpoint there covers it, 3. its
+    /// report overtakes that of the apply.
     pub fn compaction(&self, meta: &Meta, tail: u64) -> Option<SnapshotMeta> {
-        let index = LogIndex(meta.applied.0.saturating_sub(tail));
+        let index = LogIndex(meta.applied.min(self.meta.applied).0.saturating_sub(tail));
         let term = self.raft().term_at(index)?;
         (index > LogIndex::ZERO).then_some(SnapshotMeta { index, term })
     }

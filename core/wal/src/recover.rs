@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use tenet_seam::{Disk, File, Open};
+use tenet_seam::{Disk, File, Open, SECTOR_BYTES};
 use tenet_types::mark;
 
 use crate::WalOptions;
@@ -45,7 +45,10 @@ pub(crate) fn open(disk: &dyn Disk, dir: &str, options: &WalOptions) -> Result<R
     make_folder(disk, dir)?;
     let ids = list(disk, dir)?;
     let Some(last) = ids.last() else { return begin(disk, dir, options) };
-    let last = load(disk, dir, *last)?;
+    let mut last = load(disk, dir, *last)?;
+    // A write that a full disk cut short may end inside a sector. It failed, so what it was part of was never acknowledged.
+    let ragged_bytes = last.bytes.len() % SECTOR_BYTES;
+    last.bytes.truncate(last.bytes.len() - ragged_bytes);
     let last_scan = last.segment().scan(None)?;
     let floor = last_scan.batches.last().map_or(last_scan.header.body.floor, |batch| batch.body.floor);
     require_segments(dir, &ids, floor, last.id)?;
@@ -72,12 +75,17 @@ pub(crate) fn open(disk: &dyn Disk, dir: &str, options: &WalOptions) -> Result<R
     // Everything is read and good; from here on the disk is changed.
     let Loaded { id, path, file, bytes } = last;
     let mut reserved = bytes.len() as u64;
+    if ragged_bytes > 0 {
+        mark!("wal: half a sector cut");
+    }
     if torn_bytes > 0 {
         mark!("wal: torn batch cut");
         reserved = end as u64;
+    }
+    if torn_bytes + ragged_bytes > 0 {
         file.set_len(reserved).map_err(io("cut", &path))?;
         file.sync().map_err(io("sync", &path))?;
-        index.stats.cut_bytes = torn_bytes as u64;
+        index.stats.cut_bytes = (torn_bytes + ragged_bytes) as u64;
     }
     file.write_at(tail.range.start as u64, &bytes[tail.range.clone()]).map_err(io("write", &path))?;
     file.sync().map_err(io("sync", &path))?;

@@ -174,6 +174,32 @@ impl Cluster {
     }
 }
 
+#[test]
+fn an_acknowledged_commit_survives_a_power_cut_of_the_whole_cluster_the_moment_it_is_acknowledged() {
+    for seed in 0..40 {
+        let wal = WalOptions { segment_bytes: 4096, ..WalOptions::default() };
+        let mut cluster = Cluster::new(500 + seed, small(), wal);
+        let mut acknowledged = Vec::new();
+        for round in 0..6u64 {
+            let n = (cluster.world.draw() % 3) as usize;
+            if cluster.put(n, &key(round), b"kept").is_ok() {
+                acknowledged.push(round);
+            }
+            for n in 0..3 {
+                cluster.crash(n);
+            }
+            for n in 0..3 {
+                cluster.start(n);
+            }
+        }
+        assert!(!acknowledged.is_empty(), "seed {seed}");
+        for k in acknowledged {
+            let found = cluster.get(0, &key(k)).unwrap();
+            assert_eq!(found.as_deref(), Some(&b"kept"[..]), "seed {seed}: key {k} was acknowledged");
+        }
+    }
+}
+
 fn small() -> Limits {
     Limits {
         checkpoint_bytes: 600,

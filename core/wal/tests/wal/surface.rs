@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tenet_seam::SECTOR_BYTES;
 use tenet_seam::fake::FakeDisk;
 use tenet_types::{LogIndex, ReplicaId, ShardId, Term};
 use tenet_wal::{BATCH_BYTES_MAX, Batch, Change, Frame, Wal, WalError, WalOptions};
@@ -260,4 +261,30 @@ fn entries_without_payload_and_large_ones_return() {
     let wal = open(&fake, options);
     assert_eq!(wal.read(S1, LogIndex(1), LogIndex(2000), 0).unwrap().len(), 2000);
     assert_eq!(*wal.read(S1, LogIndex(2001), LogIndex(2002), usize::MAX).unwrap()[1].payload, vec![0; 300_000]);
+}
+
+/// The simulator's seed 62: a full disk took a write up to the middle of a sector.
+#[test]
+fn a_write_cut_short_inside_a_sector_is_cut_and_what_was_before_it_stays() {
+    let shard = ShardId(1);
+    let fake = FakeDisk::new(62);
+    let options = WalOptions::default();
+    let wal = open(&fake, options);
+    wal.append(create(shard, 7)).unwrap();
+    wal.append(append(shard, 1, 3, 1, &[5; 100])).unwrap();
+    let path = fake.paths().into_iter().rfind(|path| path.ends_with(".seg")).unwrap();
+    let end = fake.contents(&path).iter().rposition(|byte| *byte != 0).unwrap().next_multiple_of(SECTOR_BYTES);
+    wal.append(append(shard, 4, 40, 1, &[6; 100])).unwrap();
+    drop(wal);
+    let whole = fake.contents(&path);
+    for short in [200, SECTOR_BYTES + 1, 3 * SECTOR_BYTES + 511] {
+        fake.restart();
+        fake.overwrite(&path, whole[..end + short].to_vec());
+        let wal = open(&fake, options);
+        assert_eq!(wal.group(shard).unwrap().last, LogIndex(3), "{short} bytes of the batch");
+        wal.append(append(shard, 4, 4, 2, b"next")).unwrap();
+        drop(wal);
+        fake.restart();
+        assert_eq!(open(&fake, options).group(shard).unwrap().last, LogIndex(4), "{short} bytes of the batch");
+    }
 }
