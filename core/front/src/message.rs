@@ -140,13 +140,15 @@ impl Startup {
             if version.major != 3 {
                 return Ok(startup);
             }
-            let layout = || WireError::new("08P01", "invalid startup packet layout: expected terminator as last byte");
+            if body.0.last() != Some(&0) {
+                return Err(layout());
+            }
             loop {
-                let name = body.string().map_err(|_| layout())?;
+                let name = body.string()?;
                 if name.is_empty() {
                     break;
                 }
-                parameters.push((name, body.string().map_err(|_| layout())?));
+                parameters.push((name, body.string()?));
             }
             if !body.0.is_empty() {
                 return Err(layout());
@@ -154,6 +156,10 @@ impl Startup {
         }
         Ok(startup)
     }
+}
+
+fn layout() -> WireError {
+    WireError::new("08P01", "invalid startup packet layout: expected terminator as last byte")
 }
 
 impl Message {
@@ -255,9 +261,15 @@ impl Body {
 /// The text, or Postgres' error with the first bytes that are none.
 pub(crate) fn utf8(bytes: &[u8]) -> Result<&str, WireError> {
     std::str::from_utf8(bytes).map_err(|e| {
-        let from = e.valid_up_to();
-        let to = from + e.error_len().unwrap_or(bytes.len() - from);
-        let shown: Vec<String> = bytes[from..to].iter().map(|b| format!("0x{b:02x}")).collect();
+        let bad = &bytes[e.valid_up_to()..];
+        // As many as the first of them announces.
+        let announced = match bad[0] {
+            0xc0..=0xdf => 2,
+            0xe0..=0xef => 3,
+            0xf0..=0xf7 => 4,
+            _ => 1,
+        };
+        let shown: Vec<String> = bad.iter().take(announced).map(|b| format!("0x{b:02x}")).collect();
         WireError::new("22021", format!("invalid byte sequence for encoding \"UTF8\": {}", shown.join(" ")))
     })
 }

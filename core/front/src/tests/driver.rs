@@ -39,7 +39,7 @@ fn queries_with_types() {
         let none = None::<bool>;
         let nulls: [&(dyn ToSql + Sync); 8] = [&2i64, &none, &None::<i16>, &None::<i32>, &None::<f64>, &None::<&str>, &None::<&str>, &None::<SystemTime>];
         assert_eq!(client.execute(&insert, &nulls).await.unwrap(), 1);
-        let rows = client.query("SELECT * FROM a WHERE id >= $1 ORDER BY id", &[&1i64]).await.unwrap();
+        let rows = client.query("SELECT * FROM a WHERE id IN ($1, $2)", &[&1i64, &2i64]).await.unwrap();
         let row = &rows[0];
         assert_eq!(row.get::<_, i64>("id"), 1);
         assert!(row.get::<_, bool>(1));

@@ -71,7 +71,7 @@ fn a_long_message_is_refused_and_the_connection_goes_on() {
         assert_eq!(client.query(&sql).await, [error, "ReadyForQuery I"]);
         let lines = client.query(&sql[1..]).await;
         assert!(lines[0].contains("C=42601"), "one byte less is heard: {lines:?}");
-        let long = parse("", &format!("SELECT '{}'", "x".repeat(1001 - 14)), &[]);
+        let long = parse("", &format!("SELECT '{}'", "x".repeat(1001 - 13)), &[]);
         assert_eq!(
             client.ask(together(&[long, bind("", "", &[], &[], &[]), execute("", 0), sync()])).await,
             [error, "ReadyForQuery I"]

@@ -123,3 +123,23 @@ fn databases_are_apart() {
         assert!(error.contains("C=42P01"), "{error}");
     });
 }
+
+/// `\d t` as psql sends it, each query with the oid that the first one's answer gave.
+#[test]
+fn psql_describes_a_table() {
+    let server = Server::start();
+    server.run(async {
+        let mut client = server.client_with_table(0).await;
+        let recorded = include_str!("../../../sql/psql/15/describe.sql").replace("'^(accounts)$'", "'^(t)$'");
+        let queries: Vec<&str> = recorded.split("-- query\n").skip(1).collect();
+        let mut steps = vec![("find", client.query(queries[0]).await)];
+        let oid = steps[0].1[1].split([' ', '|']).nth(1).unwrap().to_owned();
+        for sql in &queries[1..] {
+            let sql = sql.replace("'16388'", &format!("'{oid}'"));
+            steps.push(("next", client.query(&sql).await));
+        }
+        insta::assert_snapshot!(transcript(&steps));
+        let error = &client.query("SELECT * FROM pg_catalog.pg_roles").await[0];
+        assert!(error.contains("C=0A000") && error.contains("pg_roles"), "{error}");
+    });
+}
