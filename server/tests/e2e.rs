@@ -12,16 +12,17 @@ mod life;
 #[path = "e2e/malformed.rs"]
 mod malformed;
 
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::Duration;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tenet_server::cluster::Cluster;
 use tenet_server::pg_client::PgClient;
 use tenet_workloads::{Cell, Client, ClientError, Rows};
 
 /// Long beside everything that is waited for, on a busy machine too.
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(60);
 
 fn executable() -> PathBuf {
     env!("CARGO_BIN_EXE_tenet").into()
@@ -36,10 +37,16 @@ async fn cluster(node_count: u64) -> (Cluster, tempfile::TempDir) {
     (cluster, folder)
 }
 
-/// A client of node 1, connected.
+/// A client of node 1, connected; patient while the node starts, and makes its first database.
 async fn connect(cluster: &Cluster, database: &str) -> PgClient {
     let mut client = PgClient::new(vec![cluster.member(1).sql.clone()], 0, database);
-    client.reconnect().await.unwrap();
+    let start = Instant::now();
+    while let Err(error) = client.reconnect().await {
+        let starting = matches!(error.sqlstate.as_deref(), None | Some("57P03"))
+            || database == "postgres" && error.sqlstate.as_deref() == Some("3D000");
+        assert!(starting && start.elapsed() < WITHIN, "{database}: {error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     client
 }
 
@@ -57,17 +64,33 @@ async fn only_int(client: &mut PgClient, sql: &str) -> i64 {
     }
 }
 
-/// Runs the command to its end.
-fn tenet(arguments: &[&str]) -> Output {
-    Command::new(executable()).args(arguments).output().unwrap()
+/// Runs the command to its end; answers its exit code and what it said.
+fn tenet(arguments: &[&str]) -> (Option<i32>, String) {
+    let mut said = tempfile::tempfile().unwrap();
+    let stderr = said.try_clone().unwrap();
+    let mut child = Command::new(executable()).args(arguments).stdout(Stdio::null()).stderr(stderr).spawn().unwrap();
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > WITHIN {
+            child.kill().unwrap();
+            break child.wait().unwrap();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    let mut text = String::new();
+    said.seek(SeekFrom::Start(0)).unwrap();
+    said.read_to_string(&mut text).unwrap();
+    (status.code(), text)
 }
 
 /// Starts a node that must not come up, and answers what it said.
 fn refused(arguments: &[String], code: i32) -> String {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let output = tenet(&arguments);
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    let (ended, said) = tenet(&arguments);
+    assert_eq!(ended, Some(code), "{arguments:?}: {said}");
     said
 }
 

@@ -1,7 +1,6 @@
 //! Three processes, killed and restarted in turn under load; what the clients saw goes to the judge of the simulator.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use tenet_histories::Process;
 use tenet_server::demo::create_database;

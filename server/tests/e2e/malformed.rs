@@ -21,11 +21,12 @@ fn message(kind: u8, length: i32, body: &[u8]) -> Vec<u8> {
     message
 }
 
-/// Sends, and reads what comes until the server closes.
+/// Sends, says that this was all, and reads what comes until the server closes.
 async fn answer(cluster: &Cluster, sent: &[u8]) -> Vec<u8> {
     let mut stream = TcpStream::connect(&cluster.member(1).sql).await.unwrap();
     // The server may close before it has read everything.
     stream.write_all(sent).await.ok();
+    stream.shutdown().await.ok();
     let mut answer = Vec::new();
     let read = tokio::time::timeout(WITHIN, stream.read_to_end(&mut answer)).await;
     read.expect("the server closes").ok();
@@ -33,7 +34,7 @@ async fn answer(cluster: &Cluster, sent: &[u8]) -> Vec<u8> {
 }
 
 fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    text.is_empty() || bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,11 +52,7 @@ async fn malformed_protocol_bytes_are_refused_and_harm_nobody() {
         ("no terminator in the parameters", startup(b"user\0u"), "08P01"),
         ("an unknown message", after_hello(&message(b'~', 4, b"")), "08P01"),
         ("a length below its own size", after_hello(&message(b'Q', 3, b"")), "08P01"),
-        (
-            "a query that is not text",
-            after_hello(&[message(b'Q', 8, b"\xff\xfe\xfd\0"), message(b'X', 4, b"")].concat()),
-            "22021",
-        ),
+        ("a query that is not text", after_hello(&message(b'Q', 8, b"\xff\xfe\xfd\0")), "22021"),
     ];
     for (what, sent, sqlstate) in cases {
         let answer = answer(&cluster, &sent).await;
