@@ -184,16 +184,22 @@ impl Raw<Leader> {
         if matches!(progress.mode, Mode::Snapshot { .. }) {
             return; // it needs more than a better guess
         }
-        // An honest answer to what we ask now lies before it, and at or after what was acknowledged.
+        // An answer to what we ask now lies before it, and where it meets our log is not before what was acknowledged since.
+        // (1. The follower answers a conflict, from a long tail of an old term. 2. The answer is slow. 3. Asked again, it
+        // overwrites the tail and acknowledges. 4. The answer arrives.)
         let asked = progress.next.prev();
-        if point.index < progress.matched || point.index > asked || (point.index == asked && self.core.log.holds(point))
-        {
+        let matched = progress.matched;
+        let meets = self.core.log.meeting_point(point);
+        let is_stale = point.index < matched
+            || point.index > asked
+            || (point.index == asked && self.core.log.holds(point))
+            || meets.is_some_and(|ours| ours.index < matched || (ours.index == matched && ours.term > point.term));
+        if is_stale {
             mark!("raft: stale conflict ignored");
             return;
         }
         // Before our base, or at it in another term, nothing of ours is left that could meet it.
-        let ours = self.core.log.meeting_point(point).filter(|ours| ours.term <= point.term);
-        let Some(ours) = ours else { return self.offer_snapshot(position) };
+        let Some(ours) = meets.filter(|ours| ours.term <= point.term) else { return self.offer_snapshot(position) };
         progress.probe(ours.index.next());
         if ours == point {
             // Equal in index and term: equal up to there (log matching). Only what follows is missing.

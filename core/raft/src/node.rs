@@ -23,8 +23,8 @@ use crate::leader::{Leader, Proposed};
 use crate::log::Log;
 use crate::tickets::{Rest, Tickets};
 use crate::{
-    AppendOutcome, Config, Effects, Envelope, HardState, Input, LogRange, Message, Persist, ProposalId, ReadId, Reply,
-    Restored, SnapshotMeta, Status, Ticket,
+    Config, Effects, Envelope, HardState, Input, LogRange, Message, Persist, ProposalId, ReadId, Reply, Restored,
+    SnapshotMeta, Status, Ticket,
 };
 
 /// One replica of one shard.
@@ -432,17 +432,16 @@ impl Core {
     }
 
     /// Answers a message of a term that is over. Its sender must learn that, or a leader that hears nothing newer would go on.
+    ///
+    /// The answer acknowledges nothing, and so names round 0, which nobody waits for, whatever was asked. (1. r1 leads in
+    /// term 1 and sends round 5 to r2. 2. r2 is a candidate in term 2 and answers in it. 3. r1 steps down, stands in term 2
+    /// too, and wins. 4. The answer arrives: it must not confirm a round of term 2.)
     fn answer_stale(&mut self, from: ReplicaId, message: &Message) {
         let term = self.hard_state.term;
         match message {
-            Message::Append { round, .. } => {
+            Message::Append { .. } | Message::Heartbeat { .. } => {
                 mark!("raft: stale leader told of the newer term");
-                let outcome = AppendOutcome::Conflict(self.log.last());
-                self.send(Rest::Term, from, Message::AppendReply { term, round: *round, outcome });
-            }
-            Message::Heartbeat { round, .. } => {
-                mark!("raft: stale leader told of the newer term");
-                self.send(Rest::Term, from, Message::HeartbeatReply { term, round: *round });
+                self.send(Rest::Term, from, Message::HeartbeatReply { term, round: 0 });
             }
             Message::Vote { .. } => {
                 mark!("raft: vote refused, older term");

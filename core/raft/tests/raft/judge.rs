@@ -5,7 +5,7 @@
 //!  3  Log matching: an entry (index, term) has one payload and one predecessor, everywhere and for ever.
 //!  4  Leader completeness: a new leader has everything committed in earlier terms.
 //!  5  State machine safety: one payload is ever committed or applied at an index, and states at equal indexes are equal.
-//!  6  R2, R3, R5: what is committed is on a quorum of disks; what is named for apply is committed and on the own disk; a
+//!  6  R2 to R5: what is committed is on a quorum of disks, the last of it in its leader's own term; what is named for apply is committed and on the own disk; a
 //!     vote, and an entry that was acknowledged, is on the disk of its giver when the message leaves.
 //!  7  R6: a read's index is at least all that was committed, anywhere, when it began.
 //!  8  R7: a proposal has one answer, and it is true.
@@ -213,6 +213,15 @@ impl Judge {
 
     fn check_commit(&mut self, at: usize, after: &Status, hosts: &[Host]) {
         let host = &hosts[at];
+        if after.leading && after.commit > self.known[at].max(self.commit()) {
+            let counted = host.log.term_at(after.commit).expect("what is committed is there");
+            assert!(
+                counted == after.term,
+                "6: {} of {counted} is committed by counting in {}",
+                after.commit,
+                after.term
+            );
+        }
         for index in (self.known[at].0 + 1..=after.commit.0).map(LogIndex) {
             // A snapshot covers it, and was checked when it came.
             let Some((term, payload)) = host.log.get(index) else { continue };

@@ -300,7 +300,6 @@ fn scripts_give_their_drawings() {
         for path in listed(&topic) {
             count += 1;
             let name = path.file_name().expect("a file has a name").to_str().expect("names are plain").to_string();
-            #[expect(clippy::disallowed_methods, reason = "a test reads its own script")]
             let text = std::fs::read_to_string(&path).expect("a readable script");
             let mut settings = insta::Settings::clone_current();
             settings.set_snapshot_path(&topic);
