@@ -26,6 +26,7 @@
 mod arithmetic;
 mod convert;
 mod errors;
+mod own;
 mod rewrite;
 mod serial;
 mod source;
@@ -43,6 +44,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::{displayable, execute_stream};
@@ -59,6 +61,7 @@ use crate::session::Failure;
 use crate::{SqlError, SqlState};
 
 use self::convert::{rows_of, scalar, sql_type};
+use self::own::Own;
 use self::source::{Fact, Source};
 use self::table::Snapshot;
 
@@ -67,6 +70,8 @@ const BATCH_ROWS: usize = 1024;
 
 /// Most parameters of one statement, as on the wire.
 const PARAMETERS_MAX: usize = u16::MAX as usize;
+
+pub(crate) use self::rewrite::bare_select;
 
 pub(crate) type Batches = BoxStream<'static, Result<Vec<Vec<Value>>, SqlError>>;
 
@@ -227,12 +232,16 @@ fn bind(planned: &AnalyticPlan, env: &Env) -> Result<LogicalPlan, SqlError> {
 }
 
 fn replace_fact(expr: Expr, env: &Env) -> Transformed<Expr> {
-    let fact = match &expr {
-        Expr::ScalarFunction(call) => (call.func.inner().as_ref() as &dyn Any).downcast_ref::<Fact>(),
-        _ => None,
-    };
-    match fact {
-        Some(fact) => Transformed::yes(Expr::Literal(fact.value(env), None)),
+    let Expr::ScalarFunction(call) = &expr else { return Transformed::no(expr) };
+    let function = call.func.inner().as_ref() as &dyn Any;
+    if let Some(fact) = function.downcast_ref::<Fact>() {
+        return Transformed::yes(Expr::Literal(fact.value(env), None));
+    }
+    match function.downcast_ref::<Own>() {
+        Some(own) => {
+            let func = own.with_formats(&env.formats);
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args: call.args.clone() }))
+        }
         None => Transformed::no(expr),
     }
 }

@@ -24,7 +24,7 @@ use crate::types;
 /// Most parameters of a statement, as in the protocol.
 const PARAMETERS_MAX: usize = 65_535;
 
-const NO_OPERATOR_HINT: &str =
+pub(crate) const NO_OPERATOR_HINT: &str =
     "No operator matches the given name and argument types. You might need to add explicit type casts.";
 const NO_FUNCTION_HINT: &str =
     "No function matches the given name and argument types. You might need to add explicit type casts.";

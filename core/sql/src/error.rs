@@ -136,7 +136,7 @@ pub enum NoticeSeverity {
 }
 
 impl Notice {
-    pub(crate) fn notice(state: SqlState, message: impl Into<String>) -> Notice {
+    pub(crate) fn remark(state: SqlState, message: impl Into<String>) -> Notice {
         Notice { severity: NoticeSeverity::Notice, state, message: message.into() }
     }
 

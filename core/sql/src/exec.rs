@@ -171,7 +171,7 @@ pub(crate) fn sleep_duration(seconds: &Scalar, env: &Env) -> Result<Duration, Sq
 
 /// Every query that is not a point plan. The stream reads as it is polled.
 pub(crate) async fn query(plan: &AnalyticPlan, run: Run<'_>) -> Result<Batches, Failure> {
-    Ok(analytic::execute(plan, (run.analytic)(run.transaction.reader())).await?)
+    analytic::execute(plan, (run.analytic)(run.transaction.reader())).await
 }
 
 pub(crate) async fn insert(plan: &InsertPlan, run: Run<'_>) -> Result<Written, Failure> {

@@ -38,3 +38,6 @@ pub use timestamp::Zone;
 
 /// What `SELECT version()` answers. It begins as Postgres' does, because drivers look.
 pub(crate) const VERSION_TEXT: &str = concat!("PostgreSQL 16.0 (Tenet ", env!("CARGO_PKG_VERSION"), ")");
+
+#[cfg(test)]
+mod tests;

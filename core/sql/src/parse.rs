@@ -3,10 +3,13 @@
 //! The grammar is sqlparser's with the Postgres dialect. It takes more than Postgres does; what would then be silently
 //! ignored or mean something else is refused by those who read the statement. Errors are worded as Postgres words them.
 
+use std::convert::Infallible;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use sqlparser::ast::Statement;
+use sqlparser::ast::{self, BinaryOperator, Expr, Statement, VisitMut, VisitorMut};
 use sqlparser::dialect::PostgreSqlDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
@@ -15,7 +18,7 @@ use crate::psql::{self, CatalogQuery};
 
 /// Longest chain or nesting of operators. The parser bounds nesting by itself, but `1+1+1…` is as deep a tree as it is long,
 /// and everything that walks or drops a tree does so on the stack.
-const OPERATORS_MAX: usize = 1000;
+const OPERATORS_MAX: usize = 256;
 
 /// Deepest nesting of parentheses and clauses that the parser follows.
 const NESTING_MAX: usize = 100;
@@ -33,6 +36,8 @@ pub struct Parsed {
     pub(crate) ordinal: usize,
 }
 
+/// Always behind an `Arc`, so that its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub(crate) enum Body {
     Statement(Statement),
@@ -108,11 +113,19 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Parsed>, SqlError> {
 fn parse_statements(source: &Source) -> Result<Vec<Parsed>, SqlError> {
     let dialect = PostgreSqlDialect {};
     let text = source.text();
-    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
-        let message = tokenizer_message(&error.message, text, error.location);
-        SqlError::new(SqlState::SYNTAX_ERROR, message).at(source.position(error.location))
+    let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|error| {
+        // An open comment is found at the end of the text; its beginning is what is wanted.
+        let comment = error.message.contains("multi-line comment").then(|| text.rfind("/*")).flatten();
+        let from = match comment {
+            Some(byte) => text[..byte].chars().count() + 1,
+            None => source.position(error.location).unwrap_or(1),
+        };
+        SqlError::new(SqlState::SYNTAX_ERROR, tokenizer_message(&error.message, text, from)).at(Some(from))
     })?;
     check_operators(&tokens)?;
+    translate(&mut tokens);
+    let is_distinct = |token: &TokenWithSpan| matches!(&token.token, Token::Word(w) if w.keyword == Keyword::DISTINCT);
+    let has_distinct_from = tokens.iter().any(is_distinct);
     let mut parser = Parser::new(&dialect).with_recursion_limit(NESTING_MAX).with_tokens_with_locations(tokens.clone());
     let mut statements = Vec::new();
     loop {
@@ -120,7 +133,7 @@ fn parse_statements(source: &Source) -> Result<Vec<Parsed>, SqlError> {
         if parser.peek_token_ref().token == Token::EOF {
             return Ok(statements);
         }
-        let statement = match parser.parse_statement() {
+        let mut statement = match parser.parse_statement() {
             Ok(statement) => statement,
             Err(error) => return Err(syntax_error(error, &tokens, source)),
         };
@@ -128,11 +141,64 @@ fn parse_statements(source: &Source) -> Result<Vec<Parsed>, SqlError> {
         if !matches!(next.token, Token::SemiColon | Token::EOF) {
             return Err(near(next, source));
         }
+        if has_distinct_from {
+            let ControlFlow::Continue(()) = VisitMut::visit(&mut statement, &mut DistinctFrom);
+        }
         statements.push(Parsed {
             body: Arc::new(Body::Statement(statement)),
             source: source.clone(),
             ordinal: statements.len(),
         });
+    }
+}
+
+/// sqlparser takes everything after IS DISTINCT FROM for its right operand, also what AND and OR connect to it, which bind less.
+struct DistinctFrom;
+
+impl VisitorMut for DistinctFrom {
+    type Break = Infallible;
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Infallible> {
+        let (Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)) = &mut *expr else {
+            return ControlFlow::Continue(());
+        };
+        if !is_connective(right) {
+            return ControlFlow::Continue(());
+        }
+        // l IS DISTINCT FROM (x AND y) becomes (l IS DISTINCT FROM x) AND y.
+        let mut rest = std::mem::replace(right.as_mut(), Expr::value(ast::Value::Null));
+        let mut first = &mut rest;
+        while is_connective(first) {
+            let Expr::BinaryOp { left, .. } = first else { unreachable!("a connective is a binary operator") };
+            first = left.as_mut();
+        }
+        let operand = std::mem::replace(first, Expr::value(ast::Value::Null));
+        let mut test = std::mem::replace(expr, Expr::value(ast::Value::Null));
+        if let Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right) = &mut test {
+            **right = operand;
+        }
+        *first = test;
+        *expr = rest;
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_connective(expr: &Expr) -> bool {
+    matches!(expr, Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. })
+}
+
+/// Words that our grammar does not know by ones that it does: a statement ABORT is ROLLBACK.
+fn translate(tokens: &mut [TokenWithSpan]) {
+    let mut begins = true;
+    for token in tokens {
+        match &mut token.token {
+            Token::Whitespace(_) => continue,
+            Token::Word(word) if begins && word.quote_style.is_none() && word.value.eq_ignore_ascii_case("abort") => {
+                (word.value, word.keyword) = ("ROLLBACK".to_owned(), Keyword::ROLLBACK);
+            }
+            _ => {}
+        }
+        begins = token.token == Token::SemiColon;
     }
 }
 
@@ -154,7 +220,7 @@ fn check_operators(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
             Token::Comma | Token::SemiColon => here = 0,
             Token::Whitespace(_) | Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) => {}
             Token::Word(word) => {
-                use sqlparser::keywords::Keyword::{
+                use Keyword::{
                     AND, BETWEEN, CASE, ELSE, EXCEPT, ILIKE, IN, INTERSECT, IS, JOIN, LIKE, NOT, OR, UNION, WHEN,
                 };
                 let connects = [AND, OR, NOT, UNION, EXCEPT, INTERSECT, JOIN, CASE, WHEN, ELSE];
@@ -173,8 +239,7 @@ fn check_operators(tokens: &[TokenWithSpan]) -> Result<(), SqlError> {
     Ok(())
 }
 
-fn tokenizer_message(message: &str, text: &str, place: Location) -> String {
-    let from = position(text, place).unwrap_or(1);
+fn tokenizer_message(message: &str, text: &str, from: usize) -> String {
     let rest: String = text.chars().skip(from - 1).collect();
     match message {
         "Unterminated string literal" => format!("unterminated quoted string at or near \"{rest}\""),
@@ -200,7 +265,8 @@ fn syntax_error(error: ParserError, tokens: &[TokenWithSpan], source: &Source) -
         Some((what, place)) => (what, parse_place(place)),
         None => (message.as_str(), None),
     };
-    let token = place.and_then(|place| tokens.iter().find(|token| token.span.start == place));
+    let found = what.rsplit_once("found: ").map(|(_, found)| found);
+    let token = place.and_then(|place| blamed(tokens, place, found));
     match token {
         Some(token) => near(token, source),
         None if what.contains("found: EOF") || place.is_none() && what.contains("EOF") => end_of_input(source),
@@ -209,6 +275,15 @@ fn syntax_error(error: ParserError, tokens: &[TokenWithSpan], source: &Source) -
         }
     }
     .detail(format!("The parser said: {}.", lower_first(what)))
+}
+
+/// The token at a place; or the one before, if the message names that one: sqlparser is sometimes a token further.
+fn blamed<'a>(tokens: &'a [TokenWithSpan], place: Location, found: Option<&str>) -> Option<&'a TokenWithSpan> {
+    let at = tokens.iter().position(|token| token.span.start >= place).unwrap_or(tokens.len());
+    let named = |token: &&TokenWithSpan| found.is_some_and(|found| token.token.to_string() == found);
+    let before = || tokens[..at].iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_)));
+    let here = tokens.get(at).filter(|token| token.span.start == place);
+    here.filter(named).or_else(|| before().filter(named)).or(here)
 }
 
 /// `1, Column: 8`

@@ -240,7 +240,7 @@ fn is_in(value: &Value, list: &[Scalar], row: &[Value], env: &Env) -> Result<Val
     Ok(result)
 }
 
-fn negate(value: Value) -> Result<Value, SqlError> {
+pub(crate) fn negate(value: Value) -> Result<Value, SqlError> {
     match value {
         Value::Null => Ok(Value::Null),
         Value::Int2(v) => v.checked_neg().map(Value::Int2).ok_or_else(|| cast::out_of_range(SqlType::Int2)),
@@ -297,7 +297,7 @@ fn division_by_zero() -> SqlError {
     SqlError::new(SqlState::DIVISION_BY_ZERO, "division by zero")
 }
 
-fn call(function: Function, a: Value) -> Result<Value, SqlError> {
+pub(crate) fn call(function: Function, a: Value) -> Result<Value, SqlError> {
     match (function, a) {
         (_, Value::Null) => Ok(Value::Null),
         (Function::Abs, Value::Float8(v)) => Ok(Value::Float8(v.abs())),

@@ -8,7 +8,7 @@ use crate::error::{SqlError, SqlState};
 use crate::timestamp::{self, Zone};
 
 /// What a session's settings say about text.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Formats {
     pub zone: Zone,
     /// Above 0: the shortest text that reads back the same. Otherwise 15 digits plus this many.

@@ -17,7 +17,7 @@ const MINUS_INFINITY: i64 = i64::MIN;
 const OFFSET_SECONDS_MAX: i64 = 16 * 3600;
 
 /// A time zone: UTC, or a fixed distance from it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Zone {
     /// As SHOW prints it.
     pub name: String,

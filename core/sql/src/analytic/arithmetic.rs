@@ -1,14 +1,16 @@
 //! Arithmetic as Postgres does it: checked, in the wider of the two types.
 //!
 //! DataFusion's own `+` wraps around and its `sum` does too; a database must not. The planner hook [`Checked`] replaces
-//! operators between numbers by functions over Arrow's checked kernels, and [`sum`] takes the place of DataFusion's.
+//! operators between numbers by functions over Arrow's checked kernels, and [`sum`] takes the place of DataFusion's. The same hook
+//! gives a literal in quotes the type of what it meets, and refuses operators that Postgres does not have between two types.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Datum};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::numeric;
-use datafusion::arrow::compute::{cast, kernels::cmp};
 use datafusion::arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Float64Type, Int64Type};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, not_impl_err, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -19,6 +21,12 @@ use datafusion::logical_expr::{
 };
 use sqlparser::ast::BinaryOperator;
 
+use tenet_types::SqlType;
+
+use super::convert::{name, sql_type};
+use super::own::cast_to;
+use crate::bind::NO_OPERATOR_HINT;
+use crate::cast::is_number;
 use crate::{SqlError, SqlState};
 
 /// Plans `+ - * / %` between numbers as checked functions.
@@ -27,16 +35,28 @@ pub struct Checked;
 
 impl ExprPlanner for Checked {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let operation = match expr.op {
+        let RawBinaryExpr { op, mut left, mut right } = expr;
+        settle_literal(&mut left, &right, &op, schema)?;
+        settle_literal(&mut right, &left, &op, schema)?;
+        let (left_type, right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);
+        check_operator(&op, left_type.as_ref(), right_type.as_ref())?;
+        let operation = match op {
             BinaryOperator::Plus => Operation::Add,
             BinaryOperator::Minus => Operation::Subtract,
             BinaryOperator::Multiply => Operation::Multiply,
             BinaryOperator::Divide => Operation::Divide,
             BinaryOperator::Modulo => Operation::Modulo,
-            _ => return Ok(PlannerResult::Original(expr)),
+            BinaryOperator::StringConcat => {
+                let texts = [(&mut left, left_type), (&mut right, right_type)];
+                for (side, data_type) in texts {
+                    if ours(data_type.as_ref()).is_some_and(|t| t != SqlType::Text) {
+                        *side = cast_to(std::mem::take(side), SqlType::Text);
+                    }
+                }
+                return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right }));
+            }
+            _ => return Ok(PlannerResult::Original(RawBinaryExpr { op, left, right })),
         };
-        let RawBinaryExpr { op, mut left, mut right } = expr;
-        let (left_type, right_type) = (type_of(&left, schema)?, type_of(&right, schema)?);
         // A parameter of unknown type takes the type of the other side.
         adopt(&mut left, right_type.as_ref());
         adopt(&mut right, left_type.as_ref());
@@ -50,6 +70,58 @@ impl ExprPlanner for Checked {
         }));
         Ok(PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction { func, args: vec![left, right] })))
     }
+}
+
+/// The type, if it is one of ours and not that of a bare NULL.
+fn ours(data_type: Option<&DataType>) -> Option<SqlType> {
+    data_type.filter(|t| **t != DataType::Null).and_then(|t| sql_type(t).ok())
+}
+
+fn is_comparison(op: &BinaryOperator) -> bool {
+    use BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+/// A literal in quotes has no type until it meets another.
+fn settle_literal(side: &mut Expr, other: &Expr, op: &BinaryOperator, schema: &DFSchema) -> Result<()> {
+    let arithmetic = matches!(
+        op,
+        BinaryOperator::Plus
+            | BinaryOperator::Minus
+            | BinaryOperator::Multiply
+            | BinaryOperator::Divide
+            | BinaryOperator::Modulo
+    );
+    if !matches!(side, Expr::Literal(ScalarValue::Utf8(Some(_)), _)) || !(arithmetic || is_comparison(op)) {
+        return Ok(());
+    }
+    match ours(type_of(other, schema)?.as_ref()) {
+        Some(t) if t != SqlType::Text && (is_comparison(op) || is_number(t)) => {
+            *side = cast_to(std::mem::take(side), t);
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Operators that DataFusion would make work by casting to text, and Postgres does not have.
+fn check_operator(op: &BinaryOperator, left: Option<&DataType>, right: Option<&DataType>) -> Result<()> {
+    let (Some(a), Some(b)) = (ours(left), ours(right)) else { return Ok(()) };
+    let numbers = is_number(a) && is_number(b);
+    let exists = match op {
+        op if is_comparison(op) => a == b || numbers,
+        BinaryOperator::Plus | BinaryOperator::Minus | BinaryOperator::Multiply | BinaryOperator::Divide => {
+            numbers || a == SqlType::Timestamptz || b == SqlType::Timestamptz
+        }
+        BinaryOperator::Modulo => numbers && a != SqlType::Float8 && b != SqlType::Float8,
+        BinaryOperator::StringConcat => a == SqlType::Text || b == SqlType::Text,
+        _ => true,
+    };
+    if exists {
+        return Ok(());
+    }
+    let error = SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {a} {op} {b}"));
+    Err(DataFusionError::External(Box::new(error.hint(NO_OPERATOR_HINT))))
 }
 
 /// `None` for a parameter without a type.
@@ -146,20 +218,25 @@ impl Operation {
     fn apply(self, left: &ArrayRef, right: &ArrayRef) -> Result<ArrayRef> {
         let float = *left.data_type() == DataType::Float64;
         if float && matches!(self, Operation::Divide | Operation::Modulo) {
-            let zero = ScalarValue::Float64(Some(0.0)).to_scalar()?;
-            let zero: &dyn Datum = &zero;
-            let both = cmp::eq(right, zero)?;
-            if (0..both.len()).any(|n| both.is_valid(n) && both.value(n) && left.is_valid(n)) {
+            let (l, r) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
+            let by_zero = |n| r.value(n) == 0.0 && !l.value(n).is_nan();
+            if (0..l.len()).any(|n| l.is_valid(n) && r.is_valid(n) && by_zero(n)) {
                 return fail(SqlState::DIVISION_BY_ZERO, "division by zero");
             }
         }
-        let result = match self {
+        let computed = match self {
             Operation::Add => numeric::add(left, right),
             Operation::Subtract => numeric::sub(left, right),
             Operation::Multiply => numeric::mul(left, right),
             Operation::Divide => numeric::div(left, right),
             Operation::Modulo => numeric::rem(left, right),
-        }?;
+        };
+        let result = match computed {
+            Err(ArrowError::ArithmeticOverflow(_)) => {
+                return fail(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, &format!("{} out of range", name(left.data_type())));
+            }
+            computed => computed?,
+        };
         if float {
             let (l, r) = (left.as_primitive::<Float64Type>(), right.as_primitive::<Float64Type>());
             let values = result.as_primitive::<Float64Type>();
@@ -167,6 +244,17 @@ impl Operation {
                 |n: usize| values.value(n).is_infinite() && l.value(n).is_finite() && r.value(n).is_finite();
             if (0..values.len()).any(|n| values.is_valid(n) && overflowed(n)) {
                 return fail(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: overflow");
+            }
+            let underflowed = |n: usize| {
+                let from_nothing = match self {
+                    Operation::Multiply => l.value(n) == 0.0 || r.value(n) == 0.0,
+                    Operation::Divide => l.value(n) == 0.0 || r.value(n).is_infinite(),
+                    Operation::Add | Operation::Subtract | Operation::Modulo => true,
+                };
+                values.value(n) == 0.0 && !from_nothing
+            };
+            if (0..values.len()).any(|n| values.is_valid(n) && underflowed(n)) {
+                return fail(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range: underflow");
             }
         }
         Ok(result)

@@ -156,7 +156,7 @@ pub fn rows_of(batch: &RecordBatch, types: &[SqlType]) -> Result<Vec<Vec<Value>>
         .collect())
 }
 
-fn values_of(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Value>, SqlError> {
+pub fn values_of(array: &ArrayRef, sql_type: SqlType) -> Result<Vec<Value>, SqlError> {
     let wanted = arrow_type(sql_type);
     let array = if *array.data_type() == wanted {
         array.clone()

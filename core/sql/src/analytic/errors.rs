@@ -16,22 +16,26 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
                 Err(other) => SqlError::internal(other.to_string()),
             },
         },
+        // Not ours alone, so it can only be looked at.
         DataFusionError::Shared(inner) => match inner.find_root() {
             DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
                 Some(ours) => ours.clone(),
                 None => SqlError::internal(inner.to_string()),
             },
-            other => planning(other.strip_backtrace()),
+            DataFusionError::Execution(text) => executing(text),
+            DataFusionError::Plan(text) => planning(text),
+            DataFusionError::NotImplemented(what) => not_implemented(what),
+            other => executing(&other.strip_backtrace()),
         },
         DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
         DataFusionError::SchemaError(inner, _) => from_schema(*inner),
-        DataFusionError::NotImplemented(what) => SqlError::unsupported(what),
+        DataFusionError::NotImplemented(what) => not_implemented(&what),
         DataFusionError::ResourcesExhausted(what) => {
             SqlError::new(SqlState::OUT_OF_MEMORY, "the statement exceeds its memory limit").detail(what)
         }
         DataFusionError::SQL(inner, _) => SqlError::new(SqlState::SYNTAX_ERROR, inner.to_string()),
-        DataFusionError::Plan(text) => planning(text),
-        DataFusionError::Execution(text) => executing(text),
+        DataFusionError::Plan(text) => planning(&text),
+        DataFusionError::Execution(text) => executing(&text),
         other => SqlError::internal(other.strip_backtrace()),
     }
 }
@@ -45,14 +49,20 @@ fn from_arrow(error: ArrowError) -> SqlError {
             SqlError::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "integer out of range").detail(text)
         }
         ArrowError::CastError(text) => {
-            let state = if text.contains("Cannot cast string") || text.contains("parse") {
+            let state = if text.contains("timestamp") {
+                SqlState::INVALID_DATETIME_FORMAT
+            } else if text.contains("Cannot cast string") || text.contains("parse") {
                 SqlState::INVALID_TEXT_REPRESENTATION
             } else {
                 SqlState::NUMERIC_VALUE_OUT_OF_RANGE
             };
             SqlError::new(state, lower_first(&text))
         }
-        ArrowError::ParseError(text) => SqlError::new(SqlState::INVALID_TEXT_REPRESENTATION, lower_first(&text)),
+        ArrowError::ParseError(text) => {
+            let time = text.contains("timestamp");
+            let state = if time { SqlState::INVALID_DATETIME_FORMAT } else { SqlState::INVALID_TEXT_REPRESENTATION };
+            SqlError::new(state, lower_first(&text))
+        }
         ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
             Ok(inner) => from_datafusion(*inner),
             Err(other) => match other.downcast::<SqlError>() {
@@ -83,12 +93,40 @@ fn from_schema(error: SchemaError) -> SqlError {
     }
 }
 
+fn not_implemented(what: &str) -> SqlError {
+    if what.contains("ScalarSubquery") || what.contains("Exists") || what.contains("InSubquery") {
+        return SqlError::unsupported("a correlated subquery of this kind").detail(lower_first(what));
+    }
+    SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(what))
+}
+
+/// What stands between two marks.
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
+    text.split_once(before)?.1.split_once(after).map(|(found, _)| found)
+}
+
 /// DataFusion says most mistakes of a query in prose only.
-fn planning(text: String) -> SqlError {
+fn planning(text: &str) -> SqlError {
     let has = |words: &str| text.contains(words);
-    let state = if has("Invalid function") || has("No function matches") || has("does not support") {
+    if let Some(function) = between(text, "Invalid function '", "'") {
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {function} does not exist"))
+            .hint("No function matches the given name and argument types. You might need to add explicit type casts.");
+    }
+    if let Some(column) = between(text, "column \"", "\" must appear in the GROUP BY") {
+        let message =
+            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+        return SqlError::new(SqlState::GROUPING_ERROR, message);
+    }
+    if let Some(operands) =
+        between(text, "Cannot infer common argument type for comparison operation ", "\n").or_else(|| {
+            text.split_once("Cannot infer common argument type for comparison operation ").map(|(_, rest)| rest)
+        })
+    {
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {operands}"));
+    }
+    let state = if has("No function matches") || has("does not support") {
         SqlState::UNDEFINED_FUNCTION
-    } else if has("must appear in the GROUP BY") || has("must be in GROUP BY") || has("appear in the GROUP BY") {
+    } else if has("must be in GROUP BY") || has("appear in the GROUP BY") {
         SqlState::GROUPING_ERROR
     } else if has("ambiguous") {
         SqlState::AMBIGUOUS_COLUMN
@@ -99,18 +137,16 @@ fn planning(text: String) -> SqlError {
     } else {
         SqlState::SYNTAX_ERROR
     };
-    SqlError::new(state, lower_first(&text))
+    SqlError::new(state, lower_first(text))
 }
 
-fn executing(text: String) -> SqlError {
-    let state = if text.contains("more than one row") {
-        SqlState("21000")
-    } else if text.contains("Overflow") || text.contains("overflow") {
-        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
-    } else {
-        SqlState::INTERNAL_ERROR
-    };
-    SqlError::new(state, lower_first(&text))
+fn executing(text: &str) -> SqlError {
+    if text.contains("more than one row") {
+        return SqlError::new(SqlState("21000"), "more than one row returned by a subquery used as an expression");
+    }
+    let overflow = text.contains("Overflow") || text.contains("overflow");
+    let state = if overflow { SqlState::NUMERIC_VALUE_OUT_OF_RANGE } else { SqlState::INTERNAL_ERROR };
+    SqlError::new(state, lower_first(text))
 }
 
 fn lower_first(text: &str) -> String {

@@ -1,5 +1,9 @@
 //! What must be said differently to DataFusion than to Postgres, done on the syntax tree before planning.
 //!
+//! - A cast to one of our types, and a minus sign, is a call of our own function (`own`).
+//! - NULLIF is the CASE that it stands for, and has its type.
+//! - VALUES with a subquery is a union of SELECTs: DataFusion computes VALUES while it plans.
+//! - Long chains of AND and OR become trees of little depth; what is still too deep is refused.
 //! - An integer literal is int4 if it fits, else int8 (DataFusion: always int8). Ordinals of ORDER BY and GROUP BY, and LIMIT
 //!   and OFFSET, stay bare.
 //! - Result columns may share a name (DataFusion: not). Items of the outermost SELECT get names of their own, and the names that
@@ -9,25 +13,119 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, DataType, Expr, GroupByExpr, LimitClause, OrderByKind, Query, SelectItem, SetExpr, Value as Literal,
-    ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
+    self, BinaryOperator, DataType, Expr, GroupByExpr, LimitClause, OrderByKind, Query, SelectItem, SetExpr,
+    SetOperator, SetQuantifier, Spanned, UnaryOperator, Value as Literal, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 
+use super::own;
 use crate::bind::{fold_ident, label};
+use crate::types;
 use crate::{SqlError, SqlState};
 
 /// Ends the part of a column's name that Postgres would show; what follows only makes it unique.
 pub const UNIQUE_MARK: char = '\u{1}';
+
+/// Deepest tree that DataFusion is given. It walks trees on the stack, about 25 KB a level in a build that is not optimised, and a
+/// thread has 2 MB.
+const DEPTH_MAX: usize = 48;
 
 /// The query for DataFusion, and a name per item of its outermost SELECT (`None`: a wildcard).
 pub fn rewrite(query: &Query) -> Result<(Query, Vec<Option<String>>), SqlError> {
     let mut query = query.clone();
     // Names first: the casts that follow have none.
     let names = name_items(&mut query.body);
-    match VisitMut::visit(&mut query, &mut Literals) {
+    let rewritten = VisitMut::visit(&mut query, &mut Literals);
+    let deep = rewritten.is_continue().then(|| Visit::visit(&query, &mut Depth::default()));
+    match deep.unwrap_or(rewritten) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok((query, names)),
     }
+}
+
+/// Measures how deep DataFusion will have to walk.
+#[derive(Default)]
+struct Depth(usize);
+
+impl Depth {
+    fn check(&self) -> ControlFlow<SqlError> {
+        if self.0 <= DEPTH_MAX {
+            return ControlFlow::Continue(());
+        }
+        ControlFlow::Break(
+            SqlError::new(SqlState::STATEMENT_TOO_COMPLEX, "the statement is too complex")
+                .detail(format!("An expression or a chain of set operations or joins is more than {DEPTH_MAX} deep.")),
+        )
+    }
+}
+
+impl Visitor for Depth {
+    type Break = SqlError;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
+        self.0 += 1;
+        self.check()
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<SqlError> {
+        self.0 -= 1;
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
+        self.0 += chain_length(&query.body);
+        self.check()
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<SqlError> {
+        self.0 -= chain_length(&query.body);
+        ControlFlow::Continue(())
+    }
+}
+
+/// Set operations and joins are trees that lean to the left.
+fn chain_length(body: &SetExpr) -> usize {
+    let (mut length, mut body) = (1, body);
+    while let SetExpr::SetOperation { left, .. } = body {
+        length += 1;
+        body = left;
+    }
+    match body {
+        SetExpr::Select(select) => length + select.from.iter().map(|from| 1 + from.joins.len()).sum::<usize>(),
+        _ => length,
+    }
+}
+
+/// `a AND b AND c …` as a tree of little depth; the order of operands stays.
+fn balance(expr: &mut Expr) {
+    let Expr::BinaryOp { op: op @ (BinaryOperator::And | BinaryOperator::Or), .. } = &*expr else { return };
+    let op = op.clone();
+    let mut operands = Vec::new();
+    let mut rest = std::mem::replace(expr, Expr::value(Literal::Null));
+    loop {
+        match rest {
+            Expr::BinaryOp { left, op: inner, right } if inner == op => {
+                operands.push(*right);
+                rest = *left;
+            }
+            first => {
+                operands.push(first);
+                break;
+            }
+        }
+    }
+    operands.reverse();
+    *expr = tree(&op, operands);
+}
+
+fn tree(op: &BinaryOperator, mut operands: Vec<Expr>) -> Expr {
+    if operands.len() == 1 {
+        return operands.pop().expect("one is left");
+    }
+    let right = operands.split_off(operands.len() / 2);
+    let (left, right) = (Box::new(tree(op, operands)), Box::new(tree(op, right)));
+    // Operands of a chain are no such chains themselves, unless in parentheses that no longer matter.
+    Expr::BinaryOp { left, op: op.clone(), right }
 }
 
 /// One name per result column: the only wildcard takes what is left over; with several, names are left to the plan.
@@ -78,7 +176,47 @@ struct Literals;
 impl VisitorMut for Literals {
     type Break = SqlError;
 
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        balance(expr);
+        // The sign belongs to the literal: the least number has no positive.
+        if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } = &*expr
+            && let Expr::Value(value) = inner.as_ref()
+            && let Literal::Number(digits, long) = &value.value
+        {
+            let value = Literal::Number(format!("-{digits}"), *long);
+            *expr = Expr::Value(ValueWithSpan { value, span: inner.span() });
+        }
+        ControlFlow::Continue(())
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
+        let own = match &*expr {
+            // A parameter takes its type from the cast.
+            Expr::Cast { kind: ast::CastKind::Cast | ast::CastKind::DoubleColon, expr: inner, data_type, .. }
+                if !is_placeholder(inner) =>
+            {
+                match types::sql_type(data_type) {
+                    Ok((to, modifier)) => Some((own::cast_name(to, modifier), inner)),
+                    // DataFusion may know the type; its planner says if not.
+                    Err(error) if error.state == SqlState::FEATURE_NOT_SUPPORTED => None,
+                    Err(error) => return ControlFlow::Break(error),
+                }
+            }
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner }
+                if !is_placeholder(inner) && !matches!(inner.as_ref(), Expr::Interval(_)) =>
+            {
+                Some((own::negate_name(), inner))
+            }
+            _ => None,
+        };
+        if let Some((name, inner)) = own {
+            *expr = call(name, inner.as_ref().clone());
+            return ControlFlow::Continue(());
+        }
+        if let Some((a, b)) = nullif(expr) {
+            *expr = case_of_nullif(a, b);
+            return ControlFlow::Continue(());
+        }
         let Expr::Value(value) = &*expr else { return ControlFlow::Continue(()) };
         let Literal::Number(digits, _) = &value.value else { return ControlFlow::Continue(()) };
         let data_type = if digits.parse::<i32>().is_ok() {
@@ -95,6 +233,18 @@ impl VisitorMut for Literals {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
+        if let SetExpr::Values(values) = query.body.as_mut()
+            && values.rows.iter().flat_map(|row| &row.content).any(has_subquery)
+        {
+            let rows = std::mem::take(&mut values.rows).into_iter().map(|row| select_of(row.content));
+            let union = rows.reduce(|left, right| SetExpr::SetOperation {
+                left: Box::new(left),
+                op: SetOperator::Union,
+                set_quantifier: SetQuantifier::All,
+                right: Box::new(right),
+            });
+            *query.body = union.expect("the grammar has no VALUES without rows");
+        }
         if let Some(order) = &mut query.order_by
             && let OrderByKind::Expressions(items) = &mut order.kind
         {
@@ -122,6 +272,111 @@ impl VisitorMut for Literals {
             items.iter_mut().for_each(bare);
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// The arguments of NULLIF, whose type is that of the first in Postgres, and the wider of both in DataFusion.
+fn nullif(expr: &Expr) -> Option<(Expr, Expr)> {
+    let Expr::Function(function) = expr else { return None };
+    let (ast::FunctionArguments::List(list), true) =
+        (&function.args, function.name.to_string().eq_ignore_ascii_case("nullif"))
+    else {
+        return None;
+    };
+    match list.args.as_slice() {
+        [
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(a)),
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(b)),
+        ] => Some((a.clone(), b.clone())),
+        _ => None,
+    }
+}
+
+fn case_of_nullif(a: Expr, b: Expr) -> Expr {
+    let token = ast::helpers::attached_token::AttachedToken::empty;
+    let equal = Expr::BinaryOp { left: Box::new(a.clone()), op: BinaryOperator::Eq, right: Box::new(b) };
+    let null = ast::CaseWhen { condition: equal, result: Expr::value(Literal::Null) };
+    Expr::Case {
+        case_token: token(),
+        end_token: token(),
+        operand: None,
+        conditions: vec![null],
+        else_result: Some(Box::new(a)),
+    }
+}
+
+fn is_placeholder(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => matches!(value.value, Literal::Placeholder(_)),
+        Expr::Nested(inner) => is_placeholder(inner),
+        _ => false,
+    }
+}
+
+fn call(name: String, arg: Expr) -> Expr {
+    let list = ast::FunctionArgumentList {
+        duplicate_treatment: None,
+        args: vec![ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(arg))],
+        clauses: Vec::new(),
+    };
+    Expr::Function(ast::Function {
+        name: ast::ObjectName::from(vec![ast::Ident::with_quote('"', name)]),
+        uses_odbc_syntax: false,
+        parameters: ast::FunctionArguments::None,
+        args: ast::FunctionArguments::List(list),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    struct Finds;
+    impl Visitor for Finds {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    Visit::visit(expr, &mut Finds).is_break()
+}
+
+/// `SELECT row[0] AS column1, …`, as VALUES names them.
+fn select_of(row: Vec<Expr>) -> SetExpr {
+    let item = |(n, expr)| SelectItem::ExprWithAlias { expr, alias: ast::Ident::new(format!("column{}", n + 1)) };
+    let projection = row.into_iter().enumerate().map(item).collect();
+    SetExpr::Select(Box::new(bare_select(projection)))
+}
+
+/// A SELECT of these items and nothing else.
+pub fn bare_select(projection: Vec<SelectItem>) -> ast::Select {
+    ast::Select {
+        select_token: ast::helpers::attached_token::AttachedToken::empty(),
+        optimizer_hints: Vec::new(),
+        distinct: None,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: false,
+        projection,
+        exclude: None,
+        into: None,
+        from: Vec::new(),
+        lateral_views: Vec::new(),
+        prewhere: None,
+        selection: None,
+        connect_by: Vec::new(),
+        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
+        cluster_by: Vec::new(),
+        distribute_by: Vec::new(),
+        sort_by: Vec::new(),
+        having: None,
+        named_window: Vec::new(),
+        qualify: None,
+        window_before_qualify: false,
+        value_table_mode: None,
+        flavor: ast::SelectFlavor::Standard,
     }
 }
 

@@ -20,6 +20,7 @@ use tenet_types::{SqlType, Value};
 
 use super::arithmetic::{Checked, sum};
 use super::convert::{arrow_type, scalar};
+use super::own;
 use super::table::Table;
 use crate::SqlError;
 use crate::plan::no_such_table;
@@ -75,7 +76,8 @@ impl ContextProvider for Source<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        self.functions.get(name).or_else(|| self.base.scalar_functions().get(name)).cloned()
+        let own = own::named(name).or_else(|| self.functions.get(name).cloned());
+        own.or_else(|| self.base.scalar_functions().get(name).cloned())
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

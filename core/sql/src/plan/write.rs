@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use sqlparser::ast::{
-    self, Assignment, AssignmentTarget, ConflictTarget, Delete, Expr, FromTable, GroupByExpr, Ident, Insert,
-    OnConflictAction, OnInsert, Query, SelectItem, SetExpr, Spanned, TableObject, TableWithJoins, Update,
+    self, Assignment, AssignmentTarget, ConflictTarget, Delete, Expr, FromTable, Ident, Insert, OnConflictAction,
+    OnInsert, Query, SelectItem, SetExpr, Spanned, TableObject, TableWithJoins, Update,
 };
 use tenet_catalog::{ColumnDescriptor, TableDescriptor};
 use tenet_types::{SqlType, Value};
@@ -436,32 +436,7 @@ fn plan_rows(
 }
 
 fn query_of(projection: Vec<SelectItem>, from: TableWithJoins, selection: Option<Expr>) -> Query {
-    let select = ast::Select {
-        select_token: ast::helpers::attached_token::AttachedToken::empty(),
-        optimizer_hints: Vec::new(),
-        distinct: None,
-        select_modifiers: None,
-        top: None,
-        top_before_distinct: false,
-        projection,
-        exclude: None,
-        into: None,
-        from: vec![from],
-        lateral_views: Vec::new(),
-        prewhere: None,
-        selection,
-        connect_by: Vec::new(),
-        group_by: GroupByExpr::Expressions(Vec::new(), Vec::new()),
-        cluster_by: Vec::new(),
-        distribute_by: Vec::new(),
-        sort_by: Vec::new(),
-        having: None,
-        named_window: Vec::new(),
-        qualify: None,
-        window_before_qualify: false,
-        value_table_mode: None,
-        flavor: ast::SelectFlavor::Standard,
-    };
+    let select = ast::Select { from: vec![from], selection, ..analytic::bare_select(projection) };
     Query {
         with: None,
         body: Box::new(SetExpr::Select(Box::new(select))),

@@ -318,7 +318,7 @@ impl Session {
             Ok(()) => Ok(done("DROP DATABASE")),
             Err(error) if if_exists && error.state == SqlState::INVALID_CATALOG_NAME => {
                 let message = format!("database \"{name}\" does not exist, skipping");
-                Ok(noticed("DROP DATABASE", vec![Notice::notice(SqlState::SUCCESSFUL_COMPLETION, message)]))
+                Ok(noticed("DROP DATABASE", vec![Notice::remark(SqlState::SUCCESSFUL_COMPLETION, message)]))
             }
             Err(error) => Err(error),
         }

@@ -209,7 +209,7 @@ impl Session {
                 match active.change(|catalog| catalog.create_table(table).map(|(_, writes)| writes)) {
                     Err(Failure::Sql(error)) if error.state == SqlState::DUPLICATE_TABLE && create.if_not_exists => {
                         let message = format!("relation \"{name}\" already exists, skipping");
-                        notices.push(Notice::notice(SqlState::DUPLICATE_TABLE, message));
+                        notices.push(Notice::remark(SqlState::DUPLICATE_TABLE, message));
                     }
                     result => result?,
                 }
@@ -238,7 +238,7 @@ impl Session {
                     match dropped {
                         Err(Failure::Sql(error)) if error.state == SqlState::UNDEFINED_TABLE && *if_exists => {
                             let message = format!("table \"{table}\" does not exist, skipping");
-                            notices.push(Notice::notice(SqlState::SUCCESSFUL_COMPLETION, message));
+                            notices.push(Notice::remark(SqlState::SUCCESSFUL_COMPLETION, message));
                         }
                         Err(Failure::Sql(error)) => return Err(error.at(parsed.source.position(place)).into()),
                         result => result?,

@@ -1,0 +1,80 @@
+CREATE TABLE t (a int PRIMARY KEY, g text, n bigint, f float8, at timestamptz, ok bool)
+
+INSERT INTO t VALUES (1, 'x', 10, 1.5, '2024-01-01', true), (2, 'y', 20, NULL, NULL, false), (3, 'x', NULL, 2.5, '2024-01-02', NULL)
+
+SELECT * FROM t ORDER BY a
+
+SELECT g, count(*), sum(n), min(f), max(at), avg(a) FROM t GROUP BY g ORDER BY g
+
+SELECT count(*) FROM t WHERE a > 1
+
+SELECT a FROM t WHERE n > 5 AND g = 'x'
+
+SELECT x.a, y.a FROM t AS x JOIN t AS y ON x.g = y.g AND x.a < y.a
+
+SELECT a, (SELECT count(*) FROM t AS u WHERE u.a <= t.a) AS k FROM t ORDER BY a
+
+SELECT a FROM t UNION SELECT 9 ORDER BY 1
+
+WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r WHERE i < 4) SELECT * FROM r
+
+SELECT a, row_number() OVER (ORDER BY a DESC) FROM t ORDER BY a
+
+VALUES (1, 'a'), (2, 'b')
+
+SELECT now(), current_database(), version(), current_user, count(*) FROM t
+
+SELECT s.v FROM (SELECT now() AS v FROM t LIMIT 1) AS s
+
+-- A transaction sees its own writes, and rows that it deleted not.
+BEGIN
+
+DELETE FROM t WHERE a = 1
+
+INSERT INTO t (a, n) VALUES (7, 2147483648)
+
+SELECT a, n FROM t ORDER BY a
+
+ROLLBACK
+
+-- What is wrong is said as Postgres says it.
+SELECT nope FROM t
+
+SELECT * FROM nope
+
+SELECT a + g FROM t
+
+SELECT a / 0 FROM t
+
+SELECT sum(a), g FROM t
+
+SELECT n * 9223372036854775807 FROM t
+
+SELECT count(*) FROM t WHERE g
+
+SELECT missing(a) FROM t
+
+SELECT a FROM t WHERE a = (SELECT a FROM t)
+
+-- Our own casts, signs and texts, wherever a query is run.
+SELECT f::text, at::text, ok::text, n::text || f, '12'::int + a, - n, abs(f) FROM t WHERE a < 3 ORDER BY a
+
+SELECT at FROM t WHERE at > '2024-01-01 12:00' OR at = 'epoch'
+
+SELECT a FROM t WHERE n = 'x'
+
+SELECT a FROM t WHERE g = 1
+
+SELECT g::int FROM t
+
+SELECT 2.5::int, a::varchar(1), f::int FROM t ORDER BY a
+
+SELECT true::bigint FROM t
+
+VALUES ((SELECT max(a) FROM t)), (5)
+
+SET TimeZone = '+3'
+
+SELECT at::text, '2024-01-01'::timestamptz FROM t WHERE at IS NOT NULL ORDER BY a
+
+SELECT a FROM t FOR UPDATE
