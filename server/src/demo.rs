@@ -63,8 +63,7 @@ struct Branch {
     tenant: &'static str,
     run: Run,
     clients: Vec<JoinHandle<()>>,
-    /// Whoever leads this tenant's shard when it is made.
-    leader: u64,
+    shard: u64,
 }
 
 pub fn demo(options: &DemoOptions) -> Result<(), DemoError> {
@@ -122,11 +121,9 @@ async fn tell(cluster: &mut Cluster) -> Result<(), DemoError> {
     for tenant in TENANTS {
         branches.push(open_branch(cluster, tenant, &time).await?);
     }
-    let leaders: Vec<String> =
-        branches.iter().map(|branch| format!("{} (led by node {})", branch.tenant, branch.leader)).collect();
     say(format!(
         "tenants {}: each a bank of {} accounts, {} in total",
-        leaders.join(", "),
+        TENANTS.join(", "),
         BANK.account_count,
         total()
     ));
@@ -138,7 +135,13 @@ async fn tell(cluster: &mut Cluster) -> Result<(), DemoError> {
     tokio::time::sleep(ACT).await;
     say(format!("{} clients move money: {}", CLIENTS_PER_TENANT * TENANTS.len() as u32, counts(&branches)));
 
-    let victim = branches[0].leader;
+    // Asked at the last moment: a leader may have changed since the tenant was made.
+    let mut leaders = Vec::new();
+    for branch in &branches {
+        leaders.push(leader_of(cluster, branch).await?);
+        say(format!("{} is led by node {}", branch.tenant, leaders[leaders.len() - 1]));
+    }
+    let victim = leaders[0];
     for branch in &branches {
         branch.run.recorder.phase("killed", false);
         branch.run.recorder.fault(fault(FaultEdge::Begin, victim));
@@ -147,8 +150,8 @@ async fn tell(cluster: &mut Cluster) -> Result<(), DemoError> {
     cluster.kill(victim)?;
     say(format!("kill -9 node {victim}"));
     tokio::time::sleep(ACT).await;
-    for branch in &branches {
-        let led = if branch.leader == victim { "its leader was killed" } else { "its leader lives" };
+    for (branch, leader) in branches.iter().zip(leaders) {
+        let led = if leader == victim { "its leader was killed" } else { "its leader lives" };
         match first_transfer_after(&branch.run.recorder.history(), killed_ns) {
             Some(after) => say(format!("{}: {led}; money moved again after {} ms", branch.tenant, after.as_millis())),
             None => say(format!("{}: {led}; no money has moved since", branch.tenant)),
@@ -198,16 +201,22 @@ fn counts(branches: &[Branch]) -> String {
 async fn open_branch(cluster: &mut Cluster, tenant: &'static str, time: &Arc<RealTime>) -> Result<Branch, DemoError> {
     let known: Vec<u64> = cluster.shards().await.iter().map(|shard| shard.shard).collect();
     create_database(&cluster.sql_addresses(), tenant).await?;
-    let leader = cluster
-        .wait(&format!("a leader for {tenant}"), READY_WITHIN, async |cluster| {
-            cluster.shards().await.iter().find(|shard| !known.contains(&shard.shard))?.leader
+    let shard = cluster
+        .wait(&format!("the shard of {tenant}"), READY_WITHIN, async |cluster| {
+            cluster.shards().await.iter().map(|shard| shard.shard).find(|shard| !known.contains(shard))
         })
         .await?;
     let run =
         Run::new(Arc::new(Bank::new(BANK)), time.clone(), RunOptions { timestamps: true, ..RunOptions::default() });
     let mut client = PgClient::new(cluster.sql_addresses(), 0, tenant);
     run.set_up(&mut client, &mut Luck::from_seed(any_seed()), READY_WITHIN).await?;
-    Ok(Branch { tenant, run, clients: Vec::new(), leader })
+    Ok(Branch { tenant, run, clients: Vec::new(), shard })
+}
+
+async fn leader_of(cluster: &mut Cluster, branch: &Branch) -> Result<u64, ClusterError> {
+    let leads =
+        async |cluster: &Cluster| cluster.shards().await.into_iter().find(|shard| shard.shard == branch.shard)?.leader;
+    cluster.wait(&format!("a leader of {}", branch.tenant), READY_WITHIN, leads).await
 }
 
 /// Patient while the cluster is still making its first database, to which one connects to make others.
