@@ -200,11 +200,11 @@ async fn a_transaction_over_its_bound_is_refused_whole() {
     let (cluster, _folder) = cluster(1).await;
     let mut client = connect(&cluster, "postgres").await;
     run(&mut client, "CREATE TABLE t (id bigint PRIMARY KEY, value text)").await.unwrap();
-    let megabyte = "x".repeat(1 << 20);
+    let large = "x".repeat(100 << 10);
     run(&mut client, "BEGIN").await.unwrap();
     let mut refused = None;
     for id in 0..1000i64 {
-        let insert = client.execute("INSERT INTO t VALUES ($1, $2)", &[id.into(), megabyte.as_str().into()]).await;
+        let insert = client.execute("INSERT INTO t VALUES ($1, $2)", &[id.into(), large.as_str().into()]).await;
         if let Err(error) = insert {
             refused = Some(error);
             break;
@@ -212,7 +212,7 @@ async fn a_transaction_over_its_bound_is_refused_whole() {
     }
     let error = match refused {
         Some(error) => error,
-        None => run(&mut client, "COMMIT").await.expect_err("a gigabyte in one transaction"),
+        None => run(&mut client, "COMMIT").await.expect_err("a hundred megabytes in one transaction"),
     };
     assert_eq!(error.sqlstate.as_deref(), Some("54000"), "{error}");
     run(&mut client, "ROLLBACK").await.unwrap();
@@ -220,17 +220,36 @@ async fn a_transaction_over_its_bound_is_refused_whole() {
     run(&mut client, "INSERT INTO t VALUES (1, 'small')").await.expect("the node serves");
 }
 
+/// 2000 rows of a kilobyte.
+async fn fill(client: &mut PgClient) {
+    run(client, "CREATE TABLE t (id bigint PRIMARY KEY, value text)").await.unwrap();
+    let kilobyte = "x".repeat(1000);
+    for hundred in 0..20 {
+        let rows: Vec<String> = (0..100).map(|row| format!("({}, '{kilobyte}')", hundred * 100 + row)).collect();
+        run(client, &format!("INSERT INTO t VALUES {}", rows.join(", "))).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_statement_over_its_memory_limit_is_refused_alone() {
+    let (cluster, _folder) = cluster(1).await;
+    let mut client = connect(&cluster, "postgres").await;
+    fill(&mut client).await;
+    let mut other = connect(&cluster, "postgres").await;
+    run(&mut other, "BEGIN").await.unwrap();
+    // To sort 4 GB they would have to be held.
+    fails(&mut client, "SELECT a.value FROM t a CROSS JOIN t b ORDER BY a.value, b.id", "53200", "memory").await;
+    assert_eq!(only_int(&mut client, "SELECT count(*) FROM t").await, 2000, "the connection serves");
+    run(&mut other, "INSERT INTO t VALUES (5000, 'other')").await.unwrap();
+    run(&mut other, "COMMIT").await.expect("another client's transaction is untouched");
+}
+
 /// Rows leave as they are made: a result of a size that no buffer here holds arrives whole.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_large_result_streams() {
     let (cluster, _folder) = cluster(1).await;
     let mut client = connect(&cluster, "postgres").await;
-    run(&mut client, "CREATE TABLE t (id bigint PRIMARY KEY, value text)").await.unwrap();
-    let kilobyte = "x".repeat(1000);
-    for hundred in 0..20 {
-        let rows: Vec<String> = (0..100).map(|row| format!("({}, '{kilobyte}')", hundred * 100 + row)).collect();
-        run(&mut client, &format!("INSERT INTO t VALUES {}", rows.join(", "))).await.unwrap();
-    }
+    fill(&mut client).await;
     // 2000 × 200 rows of a kilobyte: 400 MB.
     let before = resident_mb(&cluster);
     let sql = "SELECT a.value FROM t a CROSS JOIN (SELECT id FROM t WHERE id < 200) b";
