@@ -127,7 +127,7 @@ impl Plan {
         let timestamps = pace.chance(40);
         let patience_ms = pace.between(2_000, 4_000);
         let mut ground = stream("ground");
-        let latency_us = *pick(&mut ground, &[(50, 300), (100, 1_000), (500, 3_000), (1_000, 20_000)]);
+        let latency_us = *pick(&mut ground, &[(50, 300), (100, 1_000), (500, 3_000), (1_000, 6_000)]);
         let disk = draw_disk(&mut ground);
         let silent_percent = *pick(&mut ground, &[0, 50, 100]);
         let mut weather = stream("weather");

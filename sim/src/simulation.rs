@@ -170,6 +170,12 @@ impl Sim {
         self.world.obituaries.lock().expect("no holder panics").clone()
     }
 
+    /// How that boot of a machine ended, if it has.
+    pub fn obituary(&self, machine: &str, boot: u16) -> Option<Obituary> {
+        let obituaries = self.world.obituaries.lock().expect("no holder panics");
+        obituaries.iter().rev().find(|obituary| obituary.machine == machine && obituary.boot == boot).cloned()
+    }
+
     /// Starts a task of the world's own, on no machine.
     pub fn spawn(&self, future: impl Future<Output = ()> + Send + 'static) {
         madsim::task::spawn(future);

@@ -78,10 +78,10 @@ async fn run(options: &SwarmOptions) -> io::Result<bool> {
             next = running.next() => next,
         };
         let Some(outcome) = next.transpose()? else { break };
-        for failure in &outcome.failures {
-            println!("seed {} failed: {}: {}", outcome.seed, failure.oracle, failure.explanation);
-        }
-        if !outcome.failures.is_empty() {
+        if let Some(first) = outcome.failures.first() {
+            let more = outcome.failures.len() - 1;
+            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
+            println!("seed {} failed: {}: {}{more}", outcome.seed, first.oracle, first.explanation);
             println!("  repeat with: {}", repeat(outcome.seed, &options.arguments));
             sums.failed.push(outcome.seed);
         }

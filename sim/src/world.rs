@@ -43,6 +43,9 @@ const SETTLE: Duration = Duration::from_millis(3_000);
 /// For the cluster to form and the tables to be made, nothing being in the way.
 const SET_UP_WITHIN: Duration = Duration::from_secs(60);
 
+/// A machine needs this long to come back, whoever is in a hurry.
+const RESTART: Duration = Duration::from_millis(20);
+
 const FINAL_READS_WITHIN: Duration = Duration::from_secs(20);
 
 /// Percent of operations about which a lying client lies.
@@ -388,9 +391,13 @@ impl World {
     }
 }
 
+/// Notes a violation; the same one, again and again, once.
 fn violate(sim: &Sim, violations: &Mutex<Vec<Violation>>, what: String) {
     sim.note(&what);
-    violations.lock().expect("no holder panics").push(Violation { nanos: sim.now(), what });
+    let mut violations = violations.lock().expect("no holder panics");
+    if violations.iter().all(|known| known.what != what) {
+        violations.push(Violation { nanos: sim.now(), what });
+    }
 }
 
 /// A stream of the world's luck in the workloads' clothes.
@@ -454,6 +461,7 @@ impl Keeper {
             }
             let wait = luck.between(20, 3_000);
             self.field.linger(Duration::from_millis(wait)).await;
+            self.sim.sleep(RESTART).await;
         }
     }
 
@@ -482,9 +490,8 @@ impl Keeper {
             }
         }
         self.machine.down().await;
-        let obituaries = self.sim.obituaries();
-        let last = obituaries.iter().rev().find(|obituary| obituary.machine == *name);
-        if let Some(Death::Halted { reason }) = last.map(|obituary| &obituary.death)
+        let last = self.sim.obituary(name, self.machine.boots());
+        if let Some(Death::Halted { reason }) = last.map(|obituary| obituary.death)
             && !self.disk_failed(before)
         {
             self.violate(format!("{name} ended itself: {reason}"));

@@ -31,9 +31,8 @@ impl Fault for CrashPoint {
             () = node.down() => {}
             () = field.sim.sleep(WAIT) => node.disarm_crash_point(),
         }
-        let obituaries = field.sim.obituaries();
-        let died = obituaries.iter().find(|obituary| obituary.machine == node.name && obituary.boot == boot);
-        if let Some(Death::CrashPoint { operation, path }) = died.map(|obituary| &obituary.death) {
+        let died = field.sim.obituary(&node.name, boot);
+        if let Some(Death::CrashPoint { operation, path }) = died.map(|obituary| obituary.death) {
             field.struck(self.name(), &format!("{} inside {operation:?} of {path}", node.name));
         }
     }
