@@ -210,8 +210,10 @@ impl Shards {
         match error {
             StoreError::Damaged { .. } => Response::Error(ShardError::Damaged(error.to_string())),
             StoreError::BelowGc { .. } => Response::Error(ShardError::BelowGc),
-            // The shard was dropped, or a snapshot took the store's place, between the grant and the read.
-            StoreError::Missing { .. } | StoreError::Dead { .. } => Response::NotLeader { leader: 0 },
+            // The shard was dropped between the grant and the read.
+            StoreError::Missing { .. } | StoreError::Dead { .. } if self.host.views.get(shard).is_none() => {
+                Response::NotLeader { leader: 0 }
+            }
             error => match self.seam.halt(format!("{shard} cannot be read: {error}")).await {},
         }
     }
