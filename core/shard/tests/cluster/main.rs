@@ -1,5 +1,8 @@
 //! Three nodes of one shard over fake disks: commits under crashes lose nothing, reads are current, a follower that is far
 //! behind gets a snapshot. Seeds are few here; `sim` runs the many.
+//!
+//! Seen to fail: messages that promise sent before their ticket is durable (the power cut finds it; crashes of one node at a
+//! quiet moment do not).
 
 mod seam;
 
