@@ -1,7 +1,7 @@
 //! Says whether a history can have happened to an honest database, and if not, why, in words that a person can follow.
 //!
 //! Each oracle is one file and one function; [`judge`] calls those that a history's workload asks for. Oracles that need
-//! more than a history (state hashes, phases) are called by whoever has it.
+//! more than a history (phases, and what replicas say of themselves) are called by whoever has it.
 //!
 //! Invariants
 //!  C1  `Invalid` is a proof: no history that a correct database can produce is called so, whatever is unknown in it.
@@ -14,10 +14,12 @@
 
 pub mod bank_total;
 mod graph;
+pub mod leaders;
 pub mod linearizable;
 pub mod lists;
 pub mod liveness;
 pub mod predicate_skew;
+pub mod promises;
 mod search;
 mod shape;
 pub mod state_hash;

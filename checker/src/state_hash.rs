@@ -4,34 +4,39 @@ use std::collections::BTreeMap;
 
 use crate::{Oracle, Verdict};
 
-/// What one replica says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StateHash {
-    /// For people: `n1`.
-    pub replica: String,
-    pub shard: u64,
-    /// The last entry applied.
-    pub index: u64,
-    pub hash: [u8; 32],
+/// Compares as replicas speak.
+#[derive(Clone, Debug, Default)]
+pub struct StateHashes {
+    /// By shard and index of the last entry applied: who was there first, in which state.
+    first: BTreeMap<(u64, u64), (String, [u8; 32])>,
+    compared: u64,
+    contradiction: Option<String>,
 }
 
-pub fn check<'a>(hashes: impl IntoIterator<Item = &'a StateHash>) -> Verdict {
-    let mut places: BTreeMap<(u64, u64), Vec<&StateHash>> = BTreeMap::new();
-    for hash in hashes {
-        places.entry((hash.shard, hash.index)).or_default().push(hash);
+impl StateHashes {
+    /// A replica (a name for people) has applied a shard's entries up to this one, and is then in this state.
+    pub fn applied(&mut self, replica: &str, shard: u64, index: u64, hash: [u8; 32]) {
+        let Some((other, first)) = self.first.get(&(shard, index)) else {
+            self.first.insert((shard, index), (replica.to_string(), hash));
+            return;
+        };
+        // The same replica again, after a restart, is worth a look too.
+        self.compared += 1;
+        if *first != hash && self.contradiction.is_none() {
+            let (first, second) = (short(first), short(&hash));
+            self.contradiction =
+                Some(format!("shard {shard} after entry {index}: {other} has state {first}, {replica} has {second}"));
+        }
     }
-    for ((shard, index), hashes) in &places {
-        let Some(other) = hashes.iter().find(|other| other.hash != hashes[0].hash) else { continue };
-        let explanation = format!(
-            "shard {shard} after entry {index}: {} has state {}, {} has {}",
-            hashes[0].replica,
-            short(&hashes[0].hash),
-            other.replica,
-            short(&other.hash)
-        );
-        return Verdict::invalid(Oracle::StateHash, explanation, Vec::new());
+
+    /// Hashes that were held against another one of the same place.
+    pub fn compared(&self) -> u64 {
+        self.compared
     }
-    Verdict::valid(Oracle::StateHash)
+
+    pub fn verdict(&self) -> Verdict {
+        Verdict::of(Oracle::StateHash, self.contradiction.clone())
+    }
 }
 
 fn short(hash: &[u8; 32]) -> String {

@@ -14,13 +14,15 @@ pub enum Oracle {
     PredicateSkew,
     Timestamps,
     StateHash,
+    Leaders,
+    Promises,
     Vacuity,
     Liveness,
     Alarm,
 }
 
 impl Oracle {
-    pub const ALL: [Oracle; 10] = [
+    pub const ALL: [Oracle; 12] = [
         Oracle::Linearizable,
         Oracle::BankTotal,
         Oracle::Lists,
@@ -28,6 +30,8 @@ impl Oracle {
         Oracle::PredicateSkew,
         Oracle::Timestamps,
         Oracle::StateHash,
+        Oracle::Leaders,
+        Oracle::Promises,
         Oracle::Vacuity,
         Oracle::Liveness,
         Oracle::Alarm,
@@ -42,6 +46,8 @@ impl Oracle {
             Oracle::PredicateSkew => "predicate-skew",
             Oracle::Timestamps => "timestamps",
             Oracle::StateHash => "state-hash",
+            Oracle::Leaders => "leaders",
+            Oracle::Promises => "promises",
             Oracle::Vacuity => "vacuity",
             Oracle::Liveness => "liveness",
             Oracle::Alarm => "alarm",
@@ -83,6 +89,14 @@ impl Verdict {
 
     pub fn invalid(oracle: Oracle, explanation: impl Into<String>, operations: Vec<usize>) -> Verdict {
         Verdict { oracle, finding: Finding::Invalid { explanation: explanation.into(), operations } }
+    }
+
+    /// Invalid if there is a contradiction, of which no client's operation is part.
+    pub(crate) fn of(oracle: Oracle, contradiction: Option<String>) -> Verdict {
+        match contradiction {
+            Some(explanation) => Verdict::invalid(oracle, explanation, Vec::new()),
+            None => Verdict::valid(oracle),
+        }
     }
 
     pub fn unknown(oracle: Oracle, reason: impl Into<String>) -> Verdict {

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use tenet_checker::state_hash::StateHash;
-use tenet_checker::{CheckError, Finding, Verdict, judge, liveness, state_hash, vacuity};
+use tenet_checker::leaders::Leaders;
+use tenet_checker::promises::{Promise, Promises};
+use tenet_checker::state_hash::StateHashes;
+use tenet_checker::{CheckError, Finding, Verdict, judge, liveness, vacuity};
 use tenet_histories::{Call, Completion, Event, Header, History, Outcome, Process, Value, What};
 
 /// Builds a history event by event; each takes a millisecond.
@@ -147,14 +149,55 @@ fn clients_that_stay_stuck_are_named() {
 
 #[test]
 fn replicas_that_differ_are_named() {
-    let hash =
-        |replica: &str, shard, index, byte| StateHash { replica: replica.into(), shard, index, hash: [byte; 32] };
-    let good = [hash("n1", 2, 5, 7), hash("n2", 2, 5, 7), hash("n2", 2, 6, 8), hash("n1", 3, 5, 9)];
-    assert!(state_hash::check(&good).is_valid());
-    let bad = good.iter().cloned().chain([hash("n3", 2, 6, 9), hash("n3", 2, 9, 1), hash("n1", 2, 9, 2)]);
+    let mut hashes = StateHashes::default();
+    for (replica, shard, index, byte) in [("n1", 2, 5, 7), ("n2", 2, 5, 7), ("n2", 2, 6, 8), ("n1", 3, 5, 9)] {
+        hashes.applied(replica, shard, index, [byte; 32]);
+    }
+    assert!(hashes.verdict().is_valid());
+    assert_eq!(hashes.compared(), 1);
+    for (replica, index, byte) in [("n3", 6, 9), ("n3", 9, 1), ("n1", 9, 2)] {
+        hashes.applied(replica, 2, index, [byte; 32]);
+    }
+    assert_eq!(explanation(&hashes.verdict()), "shard 2 after entry 6: n2 has state 080808080808, n3 has 090909090909");
+}
+
+#[test]
+fn a_term_has_one_leader() {
+    let mut leaders = Leaders::default();
+    for (replica, shard, term) in [("n1", 1, 1), ("n2", 1, 2), ("n2", 2, 1), ("n1", 1, 4)] {
+        leaders.elected(replica, shard, term);
+    }
+    assert!(leaders.verdict().is_valid());
+    let mut twice = leaders.clone();
+    twice.elected("n2", 1, 2);
+    assert_eq!(explanation(&twice.verdict()), "shard 1, term 2: n2 was elected, and then n2");
+    leaders.elected("n3", 1, 4);
+    leaders.elected("n3", 2, 1);
+    assert_eq!(explanation(&leaders.verdict()), "shard 1, term 4: n1 was elected, and then n3");
+}
+
+#[test]
+fn a_promise_outlives_its_replica() {
+    let promise = |term, vote| Promise { term, vote };
+    let verdict = |then: Promise| {
+        let mut promises = Promises::default();
+        promises.promised("n1", 1, promise(3, None));
+        promises.promised("n1", 1, promise(3, Some(12)));
+        promises.promised("n1", 2, promise(9, None));
+        promises.promised("n2", 1, promise(8, Some(11)));
+        promises.restored("n1", 1, then);
+        promises.restored("n3", 1, promise(0, None));
+        promises.verdict()
+    };
+    for kept in [promise(3, Some(12)), promise(4, None), promise(5, Some(11))] {
+        assert!(verdict(kept).is_valid(), "{kept}");
+    }
+    for broken in [promise(2, Some(12)), promise(3, None), promise(3, Some(11))] {
+        assert!(!verdict(broken).is_valid(), "{broken}");
+    }
     assert_eq!(
-        explanation(&state_hash::check(&bad.collect::<Vec<_>>())),
-        "shard 2 after entry 6: n2 has state 080808080808, n3 has 090909090909"
+        explanation(&verdict(promise(2, None))),
+        "shard 1: n1 was in term 3 with its vote for replica 12, and came back in term 2 without a vote"
     );
 }
 

@@ -148,6 +148,20 @@ impl Machine {
         }
     }
 
+    /// The boot stands still: none of its tasks runs until [`Machine::resume`]. Machine and connections stay.
+    pub fn pause(&self) {
+        if let Some(boot) = self.alive() {
+            Handle::current().pause(boot.node.id());
+        }
+    }
+
+    /// The boot goes on, with all that should have happened meanwhile.
+    pub fn resume(&self) {
+        if let Some(boot) = self.alive() {
+            Handle::current().resume(boot.node.id());
+        }
+    }
+
     pub fn is_up(&self) -> bool {
         self.alive().is_some()
     }
@@ -291,6 +305,8 @@ impl Boot {
         self.machine.state.lock().expect("no holder panics").alive = None;
         let obituary = Obituary { machine: self.machine.name.clone(), boot: self.who.boot, nanos, death, crash };
         self.world.obituaries.lock().expect("no holder panics").push(obituary);
+        // What a paused boot has waiting is dropped by the scheduler, not here, where its destructors would meet a lock.
+        Handle::current().resume(self.node.id());
         Handle::current().kill(self.node.id());
         self.machine.changed.notify_waiters();
     }

@@ -244,6 +244,13 @@ impl MachineDisk {
         (cost.reads + cost.writes + cost.syncs > 0, nanos)
     }
 
+    /// How much of the time that work on this disk lasts passes before it has any effect, in nanoseconds. What the work will do
+    /// is not yet known: half of it is taken for something that syncs.
+    pub(crate) fn early_nanos(&self, luck: &mut Random) -> u64 {
+        let (_, most) = self.with(|state| state.pace.sync_us);
+        if luck.chance(50) { luck.below(most.max(1) * 1_000) } else { 0 }
+    }
+
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
         work(&mut self.state.lock().expect("no holder panics"))
     }

@@ -16,8 +16,11 @@ mod failed_sync;
 mod full_disk;
 mod hang;
 mod kill;
+mod leader_kill;
 mod one_way_partition;
+mod outage;
 mod partition;
+mod pause;
 mod reset;
 mod wipe;
 
@@ -32,6 +35,7 @@ use tokio::sync::Notify;
 
 use crate::Sim;
 use crate::boot::Machine;
+use crate::witness::Witness;
 
 /// One kind of trouble.
 #[async_trait]
@@ -50,6 +54,9 @@ pub trait Fault: Send + Sync {
 pub fn all() -> Vec<Box<dyn Fault>> {
     vec![
         Box::new(kill::Kill),
+        Box::new(outage::Outage),
+        Box::new(leader_kill::LeaderKill),
+        Box::new(pause::Pause),
         Box::new(crash_point::CrashPoint),
         Box::new(wipe::Wipe),
         Box::new(partition::Partition),
@@ -70,6 +77,10 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|fault| fault.name()).collect()
 }
 
+/// Between the first flicker and the end of power, in microseconds and in disk operations: long enough for an append.
+const SAG_US_MAX: u64 = 20_000;
+const SAG_OPERATIONS_MAX: u64 = 4;
+
 /// Where faults strike.
 pub struct Field {
     pub sim: Sim,
@@ -77,6 +88,8 @@ pub struct Field {
     pub nodes: Vec<Arc<Machine>>,
     /// `c1` and so on. Nothing kills these.
     pub clients: Vec<Arc<Machine>>,
+    /// Knows who leads.
+    pub witness: Arc<Witness>,
     recorder: Recorder,
     state: Mutex<State>,
     hurried: Notify,
@@ -90,8 +103,14 @@ struct State {
 }
 
 impl Field {
-    pub fn new(sim: Sim, nodes: Vec<Arc<Machine>>, clients: Vec<Arc<Machine>>, recorder: Recorder) -> Field {
-        Field { sim, nodes, clients, recorder, state: Mutex::default(), hurried: Notify::new() }
+    pub fn new(
+        sim: Sim,
+        nodes: Vec<Arc<Machine>>,
+        clients: Vec<Arc<Machine>>,
+        recorder: Recorder,
+        witness: Arc<Witness>,
+    ) -> Field {
+        Field { sim, nodes, clients, witness, recorder, state: Mutex::default(), hurried: Notify::new() }
     }
 
     /// A node that is up, and was not wiped.
@@ -108,6 +127,22 @@ impl Field {
     /// All machines, nodes first.
     pub fn everyone(&self) -> impl Iterator<Item = &Arc<Machine>> {
         self.nodes.iter().chain(&self.clients)
+    }
+
+    /// Power goes on all these nodes within a moment. Who is at work on its disk just then dies in the middle of it. Returns the
+    /// names of those who were up.
+    pub async fn cut_power(&self, nodes: &[Arc<Machine>], luck: &mut Random) -> String {
+        let up: Vec<_> = nodes.iter().filter(|node| node.is_up()).collect();
+        let boots: Vec<u16> = up.iter().map(|node| node.boots()).collect();
+        if luck.chance(50) {
+            for node in &up {
+                node.arm_crash_point(log_between(luck, 1, SAG_OPERATIONS_MAX));
+            }
+            self.sim.sleep(Duration::from_micros(luck.below(SAG_US_MAX))).await;
+        }
+        let same = up.iter().zip(&boots).filter(|(node, boot)| node.boots() == **boot);
+        same.for_each(|(node, _)| node.kill());
+        up.iter().map(|node| node.name.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     pub async fn pause_ms(&self, luck: &mut Random, least: u64, most: u64) {
@@ -160,6 +195,7 @@ impl Field {
             machine.disk.set_capacity(None);
             machine.clock.set_drift(0);
             machine.disarm_crash_point();
+            machine.resume();
         }
         self.with(|state| state.healed = true);
         self.hurried.notify_waiters();

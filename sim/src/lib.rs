@@ -51,6 +51,8 @@ pub mod swarm;
 #[cfg(madsim)]
 mod tasks;
 #[cfg(madsim)]
+mod witness;
+#[cfg(madsim)]
 pub mod world;
 
 #[cfg(madsim)]

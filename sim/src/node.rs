@@ -3,14 +3,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tenet_checker::promises::Promise;
 use tenet_front::FrontOptions;
 use tenet_node::{Node, NodeError, NodeOptions};
+use tenet_raft::HardState;
 use tenet_seam::{Address, Seam};
 use tenet_shard::Observer;
-use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId};
+use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId, Term};
 
 use crate::client::PgClient;
-use crate::world::{Cast, Hashes, NodeSettings, Refusal};
+use crate::witness::Witness;
+use crate::world::{Cast, NodeSettings, Refusal};
 
 /// Who plays in worlds: the server and a driver, both unchanged.
 pub fn cast() -> Cast {
@@ -39,7 +42,7 @@ fn options(settings: &NodeSettings) -> NodeOptions {
     let limits = &settings.limits;
     let peers: BTreeMap<NodeId, Address> =
         settings.peers.iter().map(|(number, address)| (NodeId(*number), address.clone())).collect();
-    let ear = Ear { node: settings.number, hashes: settings.hashes.clone() };
+    let ear = Ear { node: settings.number, witness: settings.witness.clone() };
     let mut options =
         NodeOptions { node: NodeId(settings.number), peers, observer: Some(Arc::new(ear)), ..NodeOptions::single() };
     options.limits.tick = std::time::Duration::from_millis(limits.tick_ms);
@@ -58,14 +61,30 @@ fn options(settings: &NodeSettings) -> NodeOptions {
     options
 }
 
-/// Hears what each replica has applied.
+/// Hears what each replica of a node does.
 struct Ear {
     node: u64,
-    hashes: Arc<Hashes>,
+    witness: Arc<Witness>,
 }
 
 impl Observer for Ear {
-    fn applied(&self, shard: ShardId, replica: ReplicaId, index: LogIndex, hash: [u8; 32]) {
-        self.hashes.applied(format!("{replica} on n{}", self.node), shard.0, index.0, hash);
+    fn applied(&self, shard: ShardId, _: ReplicaId, index: LogIndex, hash: [u8; 32]) {
+        self.witness.applied(self.node, shard.0, index.0, hash);
     }
+
+    fn elected(&self, shard: ShardId, _: ReplicaId, term: Term) {
+        self.witness.elected(self.node, shard.0, term.0);
+    }
+
+    fn promised(&self, shard: ShardId, _: ReplicaId, hard_state: HardState) {
+        self.witness.promised(self.node, shard.0, promise(hard_state));
+    }
+
+    fn restored(&self, shard: ShardId, _: ReplicaId, hard_state: HardState) {
+        self.witness.restored(self.node, shard.0, promise(hard_state));
+    }
+}
+
+fn promise(hard_state: HardState) -> Promise {
+    Promise { term: hard_state.term.0, vote: hard_state.vote.map(|replica| replica.0) }
 }

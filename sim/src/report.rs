@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use tenet_checker::{CheckError, Finding, Judgement, Verdict, liveness, state_hash, vacuity};
+use tenet_checker::{CheckError, Finding, Judgement, Verdict, liveness, vacuity};
 use tenet_histories::Process;
 
 use crate::boot::{Death, Obituary};
@@ -38,7 +38,7 @@ pub struct Report {
     pub elections: u64,
     pub boots: u64,
     pub crashes: Crashes,
-    pub hashes_seen: u64,
+    pub hashes_compared: u64,
     pub marks: BTreeMap<String, u64>,
     pub fingerprint: Fingerprint,
 }
@@ -114,7 +114,7 @@ pub fn judge(
         elections: marks.get(ELECTED).copied().unwrap_or(0),
         boots: 0,
         crashes: Crashes::default(),
-        hashes_seen: 0,
+        hashes_compared: 0,
         marks: marks.into_iter().map(|(name, count)| (name.to_string(), count)).collect(),
         fingerprint: finished.fingerprint,
     };
@@ -143,7 +143,7 @@ impl Report {
         self.strikes = played.strikes.iter().map(|(name, count)| (name.to_string(), *count)).collect();
         self.boots = played.boots;
         self.crashes = Crashes::of(&played.obituaries);
-        self.hashes_seen = played.hashes_seen;
+        self.hashes_compared = played.hashes_compared;
         for violation in &played.violations {
             let seconds = violation.nanos as f64 / 1e9;
             self.fail("world", format!("at {seconds:.3} s: {}", violation.what));
@@ -185,7 +185,7 @@ fn judgement(played: &Played) -> Result<(Judgement, vacuity::Tally), CheckError>
     let clients = (0..played.clients as u32).map(Process);
     judgement.push(liveness::check(history, clients, played.healed_ns, LIVENESS)?);
     judgement.push(vacuity::check(history, &phases)?);
-    judgement.push(state_hash::check(&played.hash_conflicts));
+    played.replicas.iter().for_each(|verdict| judgement.push(verdict.clone()));
     Ok((judgement, vacuity::tally(history, &phases)?))
 }
 
@@ -224,7 +224,7 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "cluster    {} boots, {} elections, {} state hashes compared",
-            self.boots, self.elections, self.hashes_seen
+            self.boots, self.elections, self.hashes_compared
         )?;
         writeln!(f, "digest     {} over {} events", self.fingerprint.digest, self.fingerprint.events)?;
         if !self.passed.is_empty() {

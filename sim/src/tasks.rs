@@ -6,6 +6,8 @@
 //! call ──── waits (drawn; a stalled disk) ──── closure ──── waits (what its disk operations last; a stall) ──── result
 //!              killed here: it never ran           killed here: done, and nobody was told
 //! ```
+//! The first wait is long now and then, as long as a sync: what a sync makes durable is durable at some moment of it, late as
+//! likely as early, and who promises before it returns must be found out.
 //!
 //! Invariants
 //!  J1  A closure whose boot dies in it (its crash point) gives no result: its future never resolves, its panic is nobody's.
@@ -48,8 +50,11 @@ impl Tasks for SimTasks {
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let boot = self.boot.clone();
         let number = boot.event(Kind::WorkBegin, 0, 0, 0, &[]);
-        let wait = boot.luck.lock().expect("no holder panics").below(QUEUE_NANOS_MAX);
-        let at = boot.world.now() + wait;
+        let at = boot.world.now() + {
+            let mut luck = boot.luck.lock().expect("no holder panics");
+            let queued = luck.below(QUEUE_NANOS_MAX);
+            queued + boot.machine.disk.early_nanos(&mut luck)
+        };
         Box::pin(Work { boot, number, stage: Stage::Waiting { at, work }, timer: Timer::default() })
     }
 

@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::{BoxFuture, join_all};
-use tenet_checker::state_hash::StateHash;
+use tenet_checker::Verdict;
 use tenet_histories::{History, Process};
 use tenet_seam::{Address, Seam};
 use tenet_workloads::controls::{LostWrites, StaleReads};
@@ -33,6 +33,7 @@ use crate::boot::{Death, Machine, Obituary};
 use crate::disk::DiskStats;
 use crate::faults::{self, Fault, Field};
 use crate::plan::{Control, NodeLimits, Plan};
+use crate::witness::Witness;
 
 /// Within this, after healing, each client must have succeeded.
 pub const LIVENESS: Duration = Duration::from_secs(10);
@@ -64,7 +65,7 @@ pub struct NodeSettings {
     /// All nodes, this one too, where they listen for each other.
     pub peers: BTreeMap<u64, Address>,
     pub limits: NodeLimits,
-    pub hashes: Arc<Hashes>,
+    pub witness: Arc<Witness>,
 }
 
 /// Why a node did not start.
@@ -88,35 +89,6 @@ pub struct Cast {
     pub clients: Clients,
 }
 
-/// State hashes of all replicas, compared as they come.
-#[derive(Default)]
-pub struct Hashes(Mutex<HashState>);
-
-#[derive(Default)]
-struct HashState {
-    first: BTreeMap<(u64, u64), StateHash>,
-    seen: u64,
-    /// Those that differ from the first of their place, with that first one.
-    conflicts: Vec<StateHash>,
-}
-
-impl Hashes {
-    /// A replica has applied the entry at `index`, and is then in this state.
-    pub fn applied(&self, replica: String, shard: u64, index: u64, hash: [u8; 32]) {
-        let mut state = self.0.lock().expect("no holder panics");
-        state.seen += 1;
-        let new = StateHash { replica, shard, index, hash };
-        match state.first.get(&(shard, index)) {
-            Some(first) if first.hash != hash => {
-                let first = first.clone();
-                state.conflicts.extend([first, new]);
-            }
-            Some(_) => {}
-            None => drop(state.first.insert((shard, index), new)),
-        }
-    }
-}
-
 /// Something that must not happen, seen by the world itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
@@ -135,8 +107,9 @@ pub struct Played {
     pub obituaries: Vec<Obituary>,
     pub boots: u64,
     pub disks: DiskStats,
-    pub hash_conflicts: Vec<StateHash>,
-    pub hashes_seen: u64,
+    /// On what replicas say of themselves.
+    pub replicas: Vec<Verdict>,
+    pub hashes_compared: u64,
     pub violations: Vec<Violation>,
 }
 
@@ -153,7 +126,7 @@ struct World {
     cast: Cast,
     field: Arc<Field>,
     run: Run,
-    hashes: Arc<Hashes>,
+    witness: Arc<Witness>,
     violations: Arc<Mutex<Vec<Violation>>>,
     /// The client that sets up and reads at the end; no fault knows it.
     outsider: Arc<Machine>,
@@ -188,8 +161,9 @@ impl World {
         let workload = tenet_workloads::draw(&plan.workload, &mut dice).expect("a plan names a workload that there is");
         let options = RunOptions { patience: Duration::from_millis(plan.patience_ms), timestamps: plan.timestamps };
         let run = Run::new(workload, Arc::new(WorldTime(sim.clone())), options);
-        let field = Arc::new(Field::new(sim.clone(), nodes, clients, run.recorder.clone()));
-        World { sim, plan, cast, field, run, hashes: Arc::default(), violations: Arc::default(), outsider }
+        let witness = Arc::new(Witness::default());
+        let field = Arc::new(Field::new(sim.clone(), nodes, clients, run.recorder.clone(), witness.clone()));
+        World { sim, plan, cast, field, run, witness, violations: Arc::default(), outsider }
     }
 
     /// Returns when the world was healed.
@@ -337,7 +311,7 @@ impl World {
                 sql: Address(format!("{}:{SQL_PORT}", machine.name)),
                 peers: if self.plan.nodes == 1 { BTreeMap::new() } else { peers.clone() },
                 limits: self.plan.limits.clone(),
-                hashes: self.hashes.clone(),
+                witness: self.witness.clone(),
             };
             let keeper = Keeper {
                 sim: self.sim.clone(),
@@ -374,7 +348,6 @@ impl World {
         let obituaries = self.sim.obituaries();
         let mut disks = DiskStats::default();
         self.field.nodes.iter().for_each(|node| disks.add(&node.disk.stats()));
-        let hashes = self.hashes.0.lock().expect("no holder panics");
         Played {
             history: self.run.recorder.history(),
             workload: self.run.workload.clone(),
@@ -384,8 +357,8 @@ impl World {
             obituaries,
             boots: self.field.nodes.iter().map(|node| u64::from(node.boots())).sum(),
             disks,
-            hash_conflicts: hashes.conflicts.clone(),
-            hashes_seen: hashes.seen,
+            replicas: self.witness.verdicts(),
+            hashes_compared: self.witness.hashes_compared(),
             violations: self.violations.lock().expect("no holder panics").clone(),
         }
     }

@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use tenet_raft::{Input, SnapshotMeta, Ticket};
+use tenet_raft::{HardState, Input, SnapshotMeta, Ticket};
 use tenet_seam::{Random, Seam};
 use tenet_store::{Applied, Meta};
 use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId, Term, mark};
@@ -70,9 +70,19 @@ pub struct SnapshotOffer {
     pub term: Term,
 }
 
-/// Sees every applied entry of every replica: the ear of a checker. Nothing in production listens.
+/// Sees what replicas do that must agree with each other: the ear of a checker. Nothing in production listens.
 pub trait Observer: Send + Sync {
+    /// An entry was applied; the state is then this.
     fn applied(&self, shard: ShardId, replica: ReplicaId, index: LogIndex, hash: [u8; 32]);
+
+    /// The replica leads from now on.
+    fn elected(&self, _shard: ShardId, _replica: ReplicaId, _term: Term) {}
+
+    /// Term and vote are durable, and what rests on them is about to leave.
+    fn promised(&self, _shard: ShardId, _replica: ReplicaId, _hard_state: HardState) {}
+
+    /// What a replica found on its disk at its start.
+    fn restored(&self, _shard: ShardId, _replica: ReplicaId, _hard_state: HardState) {}
 }
 
 /// What the host loop is told.
@@ -173,6 +183,8 @@ enum Done {
 /// A batch on its way to disk, and what it will settle.
 struct Writing {
     tickets: BTreeMap<ShardId, Ticket>,
+    /// For the observer.
+    promised: Vec<(ShardId, HardState)>,
     installed: Vec<(ShardId, Meta)>,
     dropped: Vec<(ShardId, oneshot::Sender<()>)>,
 }
@@ -488,6 +500,9 @@ impl Host {
                 self.opening.remove(&shard);
                 match result {
                     Ok(found) => {
+                        if let Some(observer) = &self.observer {
+                            observer.restored(shard, found.replica, found.hard_state);
+                        }
                         tracing::info!(%shard, replica = %found.replica, applied = found.meta.applied.0, "replica opened");
                         let luck = self.luck.next_u64();
                         self.replicas.insert(shard, Replica::new(descriptor, found, self.limits.clone(), luck));
@@ -538,7 +553,12 @@ impl Host {
 
     fn execute(&mut self, shard: ShardId, work: Work) {
         self.touched.insert(shard);
-        let Work { persist, install: _, send, load, send_snapshot } = work;
+        let Work { persist, install: _, send, load, send_snapshot, elected } = work;
+        if let (Some(term), Some(observer)) = (elected, &self.observer)
+            && let Some(replica) = self.replicas.get(&shard)
+        {
+            observer.elected(shard, replica.me(), term);
+        }
         if let Some((ticket, change)) = persist {
             merge(self.changes.entry(shard).or_default(), change);
             self.tickets.insert(shard, ticket);
@@ -592,8 +612,10 @@ impl Host {
         }
         let batch = Batch { groups: std::mem::take(&mut self.changes).into_iter().collect() };
         let staged: Vec<Staged> = std::mem::take(&mut self.staged).into_values().collect();
+        let hard_state = |change: &Change| change.hard_state.map(|(term, vote)| HardState { term, vote });
         let writing = Writing {
             tickets: std::mem::take(&mut self.tickets),
+            promised: batch.groups.iter().filter_map(|(shard, change)| Some((*shard, hard_state(change)?))).collect(),
             installed: staged.iter().map(|staged| (staged.shard, staged.meta.clone())).collect(),
             dropped: std::mem::take(&mut self.dropping),
         };
@@ -604,6 +626,12 @@ impl Host {
 
     fn on_written(&mut self, writing: Writing) {
         self.counters.batches.fetch_add(1, Ordering::Relaxed);
+        if let Some(observer) = &self.observer {
+            for (shard, hard_state) in writing.promised {
+                let replica = self.replicas.get(&shard).map(Replica::me);
+                replica.inspect(|replica| observer.promised(shard, *replica, hard_state));
+            }
+        }
         for (shard, meta) in writing.installed {
             if let Some(replica) = self.replicas.get_mut(&shard) {
                 tracing::info!(%shard, index = meta.applied.0, "snapshot installed");

@@ -55,6 +55,8 @@ pub struct Work {
     /// Appends whose payloads are no longer cached: read them, then [`Replica::loaded`].
     pub load: Vec<Load>,
     pub send_snapshot: Vec<(NodeId, ReplicaId)>,
+    /// The replica leads from now on, in this term.
+    pub elected: Option<Term>,
 }
 
 /// An append that waits for payloads from the log.
@@ -213,16 +215,15 @@ impl Replica {
         }
         work.send_snapshot =
             send_snapshot.into_iter().filter_map(|replica| Some((self.node_of(replica)?, replica))).collect();
-        self.follow_status();
+        work.elected = self.follow_status();
         work
     }
 
-    /// Keeps the window in step with leadership (V3).
-    fn follow_status(&mut self) {
+    /// Keeps the window in step with leadership (V3). Returns the term if leadership began just now.
+    fn follow_status(&mut self) -> Option<Term> {
         let status = self.raft().status();
-        if status.leading && !(self.status.leading && self.status.term == status.term) {
-            self.elections += 1;
-        }
+        let elected = status.leading && !(self.status.leading && self.status.term == status.term);
+        self.elections += u64::from(elected);
         self.status = status;
         match &self.window {
             Some((term, _)) if self.status.serving && *term == self.status.term => {}
@@ -232,6 +233,7 @@ impl Replica {
             }
             _ => self.window = None,
         }
+        elected.then_some(self.status.term)
     }
 
     /// What raft wants durable, with the payloads filled in.

@@ -1,4 +1,4 @@
-//! A disk that does nothing for a while.
+//! Disks that do nothing for a while: mostly one, now and then several that share a cable.
 
 use std::time::Duration;
 
@@ -16,14 +16,21 @@ impl Fault for DiskStall {
     }
 
     async fn strike(&self, field: &Field, luck: &mut Random) {
-        let Some(node) = field.any_up(luck) else { return };
-        let before = node.disk.stats().stalled_works;
+        let Some(first) = field.any_up(luck) else { return };
+        let others_percent = [0, 0, 50][luck.below(3) as usize];
+        let hit: Vec<_> =
+            field.nodes.iter().filter(|node| node.name == first.name || luck.chance(others_percent)).collect();
+        let stalled = || hit.iter().map(|node| node.disk.stats().stalled_works).sum::<u64>();
+        let before = stalled();
         let lasts_ms = log_between(luck, 20, 4_000);
-        let detail = format!("{} for {lasts_ms} ms", node.name);
-        node.disk.stall_until(field.sim.now() + lasts_ms * 1_000_000);
+        let names: Vec<&str> = hit.iter().map(|node| node.name.as_str()).collect();
+        let detail = format!("{} for {lasts_ms} ms", names.join(" "));
+        for node in &hit {
+            node.disk.stall_until(field.sim.now() + lasts_ms * 1_000_000);
+        }
         field.begins(self.name(), &detail);
         field.sim.sleep(Duration::from_millis(lasts_ms)).await;
-        field.count(self.name(), u64::from(node.disk.stats().stalled_works > before));
+        field.count(self.name(), u64::from(stalled() > before));
         field.ends(self.name(), &detail);
     }
 }

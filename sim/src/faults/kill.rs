@@ -15,8 +15,8 @@ impl Fault for Kill {
 
     async fn strike(&self, field: &Field, luck: &mut Random) {
         if let Some(node) = field.any_up(luck) {
-            node.kill();
-            field.struck(self.name(), &node.name);
+            let hit = field.cut_power(&[node], luck).await;
+            field.struck(self.name(), &hit);
         }
     }
 }

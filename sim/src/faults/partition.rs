@@ -1,4 +1,5 @@
-//! Two groups of machines that do not reach each other; some may reach both.
+//! Two groups of machines that do not reach each other; some may reach both. Clients may be on one side, or reach every node: a
+//! deposed leader is dangerous when somebody still asks it.
 
 use async_trait::async_trait;
 use tenet_seam::Random;
@@ -16,7 +17,9 @@ impl Fault for Partition {
     async fn strike(&self, field: &Field, luck: &mut Random) {
         let bridges_percent = [0, 20][luck.below(2) as usize];
         let mut groups: [Vec<String>; 2] = Default::default();
-        for machine in field.everyone() {
+        let clients_too = luck.chance(50);
+        let clients = field.clients.iter().filter(|_| clients_too);
+        for machine in field.nodes.iter().chain(clients) {
             if !luck.chance(bridges_percent) {
                 groups[luck.below(2) as usize].push(machine.name.clone());
             }

@@ -37,7 +37,7 @@ fn an_honest_server_passes_and_every_kind_strikes() {
     }
     let missing: Vec<_> = crate::faults::names()
         .into_iter()
-        .filter(|name| *name != "wipe") // a single node is not wiped
+        .filter(|name| !["wipe", "outage", "leader-kill"].contains(name)) // they need several nodes
         .filter(|name| strikes.get(*name).copied().unwrap_or(0) == 0)
         .collect();
     assert!(missing.is_empty(), "never struck: {missing:?}");
