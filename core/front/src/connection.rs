@@ -95,7 +95,7 @@ pub(crate) struct Connection {
     /// After an error in the extended protocol: everything is passed over up to Sync (F3).
     skipping: bool,
     /// The client waits for what is in `out`.
-    pub(crate) due: bool,
+    due: bool,
     stream: Stream,
     socket: Socket,
     cancel: CancelHandle,
@@ -168,7 +168,8 @@ impl Connection {
             if self.inbox.is_empty() {
                 self.socket.interrupt.end();
             }
-            if self.due && !self.inbox.has_message() {
+            // Also with more to do: what was done must not wait for it, nor be lost to a Terminate behind it.
+            if self.due {
                 self.flush().await?;
             } else if self.out.len() >= FLUSH_BYTES {
                 self.write_out().await?;
@@ -385,9 +386,6 @@ impl Connection {
     /// Is the statement at hand the last before Sync? Waits until that is known: whoever sends Execute and then neither Sync nor
     /// Flush has no answer to expect yet.
     pub(crate) async fn sync_follows(&mut self) -> io::Result<bool> {
-        if self.due {
-            self.flush().await?;
-        }
         tokio::select! {
             biased;
             () = self.socket.interrupt.stopped() => Ok(false),

@@ -104,12 +104,6 @@ impl Inbox {
         self.buffer.is_empty()
     }
 
-    /// Is the next message here as a whole?
-    pub fn has_message(&self) -> bool {
-        self.buffer.len() >= HEADER_BYTES
-            && usize::try_from(self.length_at(1)).is_ok_and(|length| self.buffer.len() > length)
-    }
-
     /// Does Sync follow, with nothing before it but Close, which cannot fail? Reads on until that is known. Cancel-safe.
     pub async fn sync_follows(&mut self, stream: &mut Stream) -> io::Result<bool> {
         let mut at = 0;

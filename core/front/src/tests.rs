@@ -7,6 +7,7 @@ mod hostile;
 mod interrupt;
 #[path = "../../txn/tests/memory/mod.rs"]
 mod memory;
+mod pipeline;
 mod seam;
 mod simple;
 mod startup;

@@ -290,6 +290,10 @@ pub fn sync() -> Bytes {
     message(b'S', &[])
 }
 
+pub fn terminate() -> Bytes {
+    message(b'X', &[])
+}
+
 pub fn flush() -> Bytes {
     message(b'H', &[])
 }
