@@ -1,7 +1,8 @@
-//! What psql asks of the system catalogs for `\l`, `\dt`, `\di`, `\d` and `\d name`, and the answers, from our own catalog.
+//! What psql asks of the system catalogs for `\l`, `\dt`, `\di`, `\dn`, `\d`, `\d name` and the Tab key, and the answers, from our own
+//! catalog.
 //!
-//! There are no system tables here. psql's describe commands are a fixed set of queries per psql version, each with a few
-//! holes: an oid that an earlier answer gave, a name pattern, a list of kinds. `psql/queries/` holds them, one file per form, named
+//! There are no system tables here. psql's commands are a fixed set of queries per psql version, each with a few holes: an
+//! oid that an earlier answer gave, a name pattern, a list of kinds, what was typed before Tab. `psql/queries/` holds them, one file per form, named
 //! by the first version that sends it to a server of version 16; a statement is compared token by token, so that only those very
 //! queries are answered and nothing that merely resembles one. Everything else that names a catalog relation gets 0A000 with
 //! the relation's name ([`catalog_relation`]), never an empty result that would be a lie.
@@ -10,9 +11,11 @@
 //!  Q1  A query is answered only if every token of it is accounted for.
 //!  Q2  Oids are functions of table ids alone: what one query of `\d` gave, the next understands.
 //!
-//! Absent: `+` forms (sizes, descriptions), roles, schemas, tab completion; patterns with more than psql's `*` and `?`.
+//! Absent: `+` forms of tables and databases (sizes, descriptions), roles; completion of roles, functions, types and of a
+//! setting's values; patterns with more than psql's `*` and `?`.
 
 mod answer;
+mod complete;
 mod pattern;
 mod tokens;
 
@@ -22,6 +25,7 @@ use tenet_catalog::TableDescriptor;
 use tenet_types::{TableId, Value};
 
 use crate::Column;
+use complete::Names;
 use pattern::Pattern;
 use tokens::{Token, tokenize};
 
@@ -58,6 +62,13 @@ enum Form {
     Databases17,
     Relations,
     Indexes,
+    Schemas,
+    SchemasPlus,
+    SchemaPublications,
+    /// psql 15 and later: names as they are.
+    Complete(Names),
+    /// psql 14: names as one writes them in SQL.
+    CompleteQuoted(Names),
     DescribeFind,
     DescribeRelation,
     DescribeColumns,
@@ -74,25 +85,36 @@ enum Form {
     DescribeIndex15,
 }
 
-/// What stood in the holes of a query.
+/// What stood in the holes of a query. A hole that is there twice is filled the same at both places.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Filled {
-    /// `{oid}`: the same at each place.
     oid: Option<u32>,
-    /// `{kinds}`: letters of `pg_class.relkind`.
-    kinds: Vec<String>,
+    /// `{kinds}` and `{of_kinds}`: letters of `pg_class.relkind`. None at all are all.
+    kinds: Option<Vec<String>>,
     /// From `{relations}` or `{databases}`.
     name: Option<Pattern>,
     schema: Option<Pattern>,
+    /// `{like}` and `{start}`: what the names begin with.
+    typed: Option<String>,
+    /// `{length}` of it, in characters.
+    length: Option<usize>,
+    /// `{relation}`: its columns are asked for.
+    relation: Option<String>,
+    /// `{schema}`: it is in there.
+    in_schema: Option<String>,
+    limit: Option<usize>,
 }
 
 macro_rules! query {
     ($form:ident, $file:literal) => {
         (Form::$form, include_str!(concat!("psql/queries/", $file, ".sql")))
     };
+    ($form:ident($names:ident), $file:literal) => {
+        (Form::$form(Names::$names), include_str!(concat!("psql/queries/complete_", $file, ".sql")))
+    };
 }
 
-const QUERIES: [(Form, &str); 24] = [
+const QUERIES: [(Form, &str); 42] = [
     query!(Databases14, "databases_14"),
     query!(Databases15, "databases_15"),
     query!(Databases16, "databases_16"),
@@ -103,6 +125,24 @@ const QUERIES: [(Form, &str); 24] = [
     query!(Relations, "relations_15_no_am"),
     query!(Indexes, "indexes_14"),
     query!(Indexes, "indexes_15"),
+    query!(Schemas, "schemas"),
+    query!(SchemasPlus, "schemas_plus"),
+    query!(SchemaPublications, "schema_publications"),
+    query!(Complete(Relations), "relations"),
+    query!(Complete(RelationsInSchema), "relations_in_schema"),
+    query!(Complete(Columns), "columns"),
+    query!(Complete(Columns), "columns_in_schema"),
+    query!(Complete(Databases), "databases"),
+    query!(Complete(Schemas), "schemas"),
+    query!(Complete(SettingsToSet), "settings_to_set"),
+    query!(Complete(SettingsToShow), "settings_to_show"),
+    query!(CompleteQuoted(Relations), "relations_14"),
+    query!(CompleteQuoted(Columns), "columns_14"),
+    query!(CompleteQuoted(Columns), "columns_in_schema_14"),
+    query!(CompleteQuoted(Databases), "databases_14"),
+    query!(CompleteQuoted(Schemas), "schemas_14"),
+    query!(CompleteQuoted(SettingsToSet), "settings_to_set_14"),
+    query!(CompleteQuoted(SettingsToShow), "settings_to_show_14"),
     query!(DescribeFind, "describe_find"),
     query!(DescribeRelation, "describe_relation"),
     query!(DescribeColumns, "describe_columns"),
@@ -178,12 +218,15 @@ pub fn index_oid(table: TableId) -> u32 {
 impl CatalogQuery {
     /// Must [`View::databases`] be filled?
     pub fn needs_databases(&self) -> bool {
-        matches!(self.form, Form::Databases14 | Form::Databases15 | Form::Databases16 | Form::Databases17)
-    }
-
-    /// Must [`View::tables`] be filled?
-    pub fn needs_tables(&self) -> bool {
-        !self.needs_databases()
+        matches!(
+            self.form,
+            Form::Databases14
+                | Form::Databases15
+                | Form::Databases16
+                | Form::Databases17
+                | Form::Complete(Names::Databases)
+                | Form::CompleteQuoted(Names::Databases)
+        )
     }
 
     /// The columns alone, as Describe wants them.
@@ -221,37 +264,87 @@ fn fill(template: &[Token], statement: &[Token]) -> Option<Filled> {
     for expected in template {
         rest = match expected {
             Token::Hole(hole) => match hole.as_str() {
-                "oid" => take_oid(rest, &mut filled)?,
-                "kinds" => take_kinds(rest, &mut filled)?,
+                "oid" => take_text(rest, &mut filled.oid, |text| text.parse().ok())?,
+                "kinds" => take_kinds(rest, &mut filled.kinds)?,
+                "of_kinds" => take_of_kinds(rest, &mut filled.kinds)?,
                 "relations" => take_relations(rest, &mut filled)?,
                 "databases" => take_databases(rest, &mut filled)?,
+                "schemas" => take_schemas(rest, &mut filled)?,
+                "like" => take_text(rest, &mut filled.typed, complete::typed)?,
+                "start" => take_text(rest, &mut filled.typed, |text| Some(text.to_owned()))?,
+                "length" => take_number(rest, &mut filled.length)?,
+                "limit" => take_number(rest, &mut filled.limit)?,
+                "relation" => take_text(rest, &mut filled.relation, |text| Some(text.to_owned()))?,
+                "schema" => take_text(rest, &mut filled.in_schema, |text| Some(text.to_owned()))?,
+                "no_system_relations" => take_if_there(
+                    rest,
+                    "AND c.relnamespace <> (SELECT oid FROM pg_catalog.pg_namespace WHERE nspname = 'pg_catalog')",
+                )?,
+                "no_system_schemas" => take_if_there(rest, r"AND n.nspname NOT LIKE E'pg\\_%'")?,
+                "no_passing_schemas" => {
+                    take_if_there(rest, r"AND nspname NOT LIKE E'pg\\_toast%' AND nspname NOT LIKE E'pg\\_temp%'")?
+                }
                 other => panic!("no such hole in our own queries: {other}"),
             },
             same => rest.split_first().filter(|(first, _)| *first == same)?.1,
         };
     }
-    rest.is_empty().then_some(filled)
+    let measured =
+        filled.length.is_none_or(|length| filled.typed.as_ref().is_some_and(|t| t.chars().count() == length));
+    (rest.is_empty() && measured).then_some(filled)
 }
 
-fn take_oid<'a>(tokens: &'a [Token], filled: &mut Filled) -> Option<&'a [Token]> {
+/// Fills a hole, unless it was filled with something else.
+fn put<T: PartialEq>(slot: &mut Option<T>, value: T) -> Option<()> {
+    let same = slot.as_ref().is_none_or(|before| *before == value);
+    same.then(|| *slot = Some(value))
+}
+
+fn take_text<'a, T: PartialEq>(
+    tokens: &'a [Token],
+    slot: &mut Option<T>,
+    read: impl Fn(&str) -> Option<T>,
+) -> Option<&'a [Token]> {
     let (Token::Text(text), rest) = tokens.split_first()? else { return None };
-    let oid = text.parse().ok()?;
-    (filled.oid.is_none() || filled.oid == Some(oid)).then(|| filled.oid = Some(oid))?;
+    put(slot, read(text)?)?;
+    Some(rest)
+}
+
+fn take_number<'a>(tokens: &'a [Token], slot: &mut Option<usize>) -> Option<&'a [Token]> {
+    let (Token::Number(number), rest) = tokens.split_first()? else { return None };
+    put(slot, number.parse().ok()?)?;
     Some(rest)
 }
 
 /// `('r','p','')`.
-fn take_kinds<'a>(tokens: &'a [Token], filled: &mut Filled) -> Option<&'a [Token]> {
+fn take_kinds<'a>(tokens: &'a [Token], slot: &mut Option<Vec<String>>) -> Option<&'a [Token]> {
     let mut rest = take(tokens, &[Token::Symbol('(')])?;
+    let mut kinds = Vec::new();
     loop {
         let (Token::Text(kind), after) = rest.split_first()? else { return None };
-        filled.kinds.push(kind.clone());
+        kinds.push(kind.clone());
         match after.split_first()? {
             (Token::Symbol(','), after) => rest = after,
-            (Token::Symbol(')'), after) => return Some(after),
+            (Token::Symbol(')'), after) => {
+                put(slot, kinds)?;
+                return Some(after);
+            }
             _ => return None,
         }
     }
+}
+
+/// `c.relkind IN ('r', 'p') AND`, or nothing.
+fn take_of_kinds<'a>(tokens: &'a [Token], slot: &mut Option<Vec<String>>) -> Option<&'a [Token]> {
+    match take(tokens, &tokenize("c.relkind IN")?) {
+        Some(rest) => take(take_kinds(rest, slot)?, &tokenize("AND")?),
+        None => put(slot, Vec::new()).map(|()| tokens),
+    }
+}
+
+/// A condition that excludes nothing of ours: it is there or not.
+fn take_if_there<'a>(tokens: &'a [Token], condition: &str) -> Option<&'a [Token]> {
+    Some(take(tokens, &tokenize(condition)?).unwrap_or(tokens))
 }
 
 /// Conditions on schema and name, each after WHERE or AND; none at all is everything.
@@ -280,6 +373,18 @@ fn take_databases<'a>(tokens: &'a [Token], filled: &mut Filled) -> Option<&'a [T
     match tokens.split_first() {
         Some((Token::Word(word), rest)) if word == "where" => take_pattern(rest, "d.datname", &mut filled.name),
         _ => Some(tokens),
+    }
+}
+
+/// All, those that are not the system's, or a pattern.
+fn take_schemas<'a>(tokens: &'a [Token], filled: &mut Filled) -> Option<&'a [Token]> {
+    let own = take(tokens, &tokenize("WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'")?);
+    match (own, tokens.split_first()) {
+        (Some(rest), _) => Some(rest),
+        (None, Some((Token::Word(word), rest))) if word == "where" => {
+            take_pattern(rest, "n.nspname", &mut filled.schema)
+        }
+        (None, _) => Some(tokens),
     }
 }
 

@@ -112,6 +112,11 @@ const KNOWN: [Known; 30] = [
     known("xmloption", "content", Kind::Only(&["content"]), "Has no effect."),
 ];
 
+/// Every name as it is spelt, and whether SET takes it.
+pub(crate) fn names() -> impl Iterator<Item = (&'static str, bool)> {
+    KNOWN.iter().map(|known| (known.name, !matches!(known.kind, Kind::ReadOnly)))
+}
+
 /// The settings of one session.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {

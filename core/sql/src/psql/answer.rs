@@ -5,25 +5,26 @@ use std::collections::BTreeSet;
 use tenet_catalog::{ColumnDescriptor, NO_MODIFIER, TableDescriptor};
 use tenet_types::{SqlType, Value};
 
-use super::{Filled, Form, View, index_oid, table_oid};
+use super::{Filled, Form, View, complete, index_oid, table_oid};
 use crate::Column;
 
 /// The only schema.
-const SCHEMA: &str = "public";
+pub(super) const SCHEMA: &str = "public";
 /// There are no roles yet; every object belongs to this name.
 const OWNER: &str = "postgres";
 
+pub(super) fn named(names: &[(&str, SqlType)]) -> Vec<Column> {
+    let column = |(name, sql_type): &(&str, SqlType)| Column {
+        name: (*name).to_owned(),
+        sql_type: *sql_type,
+        type_modifier: NO_MODIFIER,
+        table: None,
+    };
+    names.iter().map(column).collect()
+}
+
 pub(super) fn columns(form: Form) -> Vec<Column> {
     use SqlType::{Bool, Int2, Int4, Int8, Text};
-    let named = |names: &[(&str, SqlType)]| {
-        let column = |(name, sql_type): &(&str, SqlType)| Column {
-            name: (*name).to_owned(),
-            sql_type: *sql_type,
-            type_modifier: NO_MODIFIER,
-            table: None,
-        };
-        names.iter().map(column).collect()
-    };
     let texts = |names: &[&str]| named(&names.iter().map(|name| (*name, Text)).collect::<Vec<_>>());
     match form {
         Form::Databases14 => texts(&["Name", "Owner", "Encoding", "Collate", "Ctype", "Access privileges"]),
@@ -50,6 +51,11 @@ pub(super) fn columns(form: Form) -> Vec<Column> {
         ]),
         Form::Relations => texts(&["Schema", "Name", "Type", "Owner"]),
         Form::Indexes => texts(&["Schema", "Name", "Type", "Owner", "Table"]),
+        Form::Schemas => texts(&["Name", "Owner"]),
+        Form::SchemasPlus => texts(&["Name", "Owner", "Access privileges", "Description"]),
+        Form::SchemaPublications => texts(&["pubname"]),
+        Form::Complete(names) => complete::columns(names),
+        Form::CompleteQuoted(names) => complete::quoted_columns(names),
         Form::DescribeFind => named(&[("oid", Int8), ("nspname", Text), ("relname", Text)]),
         Form::DescribeRelation => named(&[
             ("relchecks", Int2),
@@ -147,14 +153,18 @@ pub(super) fn rows(form: Form, filled: &Filled, view: &View) -> Vec<Vec<Value>> 
         Form::Databases14 | Form::Databases15 | Form::Databases16 | Form::Databases17 => databases(form, filled, view),
         Form::Relations => relations(filled, view),
         Form::Indexes => indexes(filled, view),
+        Form::Schemas | Form::SchemasPlus => schemas(form, filled),
+        Form::Complete(names) => complete::rows(names, filled, view),
+        Form::CompleteQuoted(names) => complete::quoted_rows(names, filled, view),
         Form::DescribeFind => find(filled, view),
         Form::DescribeRelation => describe_relation(filled, view),
         Form::DescribeColumns => describe_columns(filled, view),
         Form::DescribeIndexes | Form::DescribeIndexes18 => describe_indexes(form, filled, view),
         Form::DescribeIndexColumns => describe_index_columns(filled, view),
         Form::DescribeIndex14 | Form::DescribeIndex15 => describe_index(form, filled, view),
-        // No table has any of these, because none can be made.
-        Form::DescribePolicies
+        // Nothing has any of these, because none can be made.
+        Form::SchemaPublications
+        | Form::DescribePolicies
         | Form::DescribeStatistics
         | Form::DescribePublications14
         | Form::DescribePublications15
@@ -182,10 +192,10 @@ fn databases(form: Form, filled: &Filled, view: &View) -> Vec<Vec<Value>> {
 fn relations(filled: &Filled, view: &View) -> Vec<Vec<Value>> {
     let mut rows: Vec<[String; 3]> = Vec::new();
     if fits_schema(filled) {
-        if filled.kinds.iter().any(|kind| kind == "r") {
+        if is_of_kind(filled, "r") {
             rows.extend(view.tables.iter().map(|t| [t.name.clone(), "table".to_owned(), String::new()]));
         }
-        if filled.kinds.iter().any(|kind| kind == "i") {
+        if is_of_kind(filled, "i") {
             rows.extend(view.tables.iter().map(|t| [t.primary_key_name.clone(), "index".to_owned(), t.name.clone()]));
         }
     }
@@ -205,6 +215,14 @@ fn indexes(filled: &Filled, view: &View) -> Vec<Vec<Value>> {
         row
     };
     relations(filled, view).into_iter().map(with_table).collect()
+}
+
+fn schemas(form: Form, filled: &Filled) -> Vec<Vec<Value>> {
+    let mut row = vec![text(SCHEMA), text(OWNER)];
+    if form == Form::SchemasPlus {
+        row.extend([Value::Null, Value::Null]);
+    }
+    if fits_schema(filled) { vec![row] } else { Vec::new() }
 }
 
 /// Tables and indexes by name; psql asks for the details of each.
@@ -311,6 +329,10 @@ fn key_columns(table: &TableDescriptor) -> impl Iterator<Item = &ColumnDescripto
     table.key_positions().into_iter().map(|at| &table.columns[at])
 }
 
+pub(super) fn is_of_kind(filled: &Filled, kind: &str) -> bool {
+    filled.kinds.as_ref().is_none_or(|kinds| kinds.is_empty() || kinds.iter().any(|asked| asked == kind))
+}
+
 fn fits_name(filled: &Filled, name: &str) -> bool {
     filled.name.as_ref().is_none_or(|pattern| pattern.matches(name))
 }
@@ -320,12 +342,12 @@ fn fits_schema(filled: &Filled) -> bool {
 }
 
 /// An identifier as one would write it in SQL. (Keywords are not known here and stay bare.)
-fn quote(name: &str) -> String {
+pub(super) fn quote(name: &str) -> String {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
     let bare = name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit()) && !name.is_empty();
     if bare { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.to_owned())
 }

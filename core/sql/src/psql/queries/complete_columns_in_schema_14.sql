@@ -1,0 +1,2 @@
+SELECT pg_catalog.quote_ident(attname)   FROM pg_catalog.pg_attribute a, pg_catalog.pg_class c, pg_catalog.pg_namespace n  WHERE c.oid = a.attrelid    AND n.oid = c.relnamespace    AND a.attnum > 0    AND NOT a.attisdropped    AND substring(pg_catalog.quote_ident(attname),1,{length})={start}    AND (pg_catalog.quote_ident(relname)={relation}         OR '"' || relname || '"' ={relation})    AND (pg_catalog.quote_ident(nspname)={schema}         OR '"' || nspname || '"' ={schema})
+LIMIT {limit}

@@ -1,0 +1,6 @@
+SELECT pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c WHERE {of_kinds} substring(pg_catalog.quote_ident(c.relname),1,{length})={start} AND pg_catalog.pg_table_is_visible(c.oid) {no_system_relations}
+UNION
+SELECT pg_catalog.quote_ident(n.nspname) || '.' FROM pg_catalog.pg_namespace n WHERE substring(pg_catalog.quote_ident(n.nspname) || '.',1,{length})={start} AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE substring(pg_catalog.quote_ident(nspname) || '.',1,{length}) = substring({start},1,pg_catalog.length(pg_catalog.quote_ident(nspname))+1)) > 1
+UNION
+SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname) FROM pg_catalog.pg_class c, pg_catalog.pg_namespace n WHERE c.relnamespace = n.oid AND {of_kinds} substring(pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname),1,{length})={start} AND substring(pg_catalog.quote_ident(n.nspname) || '.',1,{length}) = substring({start},1,pg_catalog.length(pg_catalog.quote_ident(n.nspname))+1) AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_namespace WHERE substring(pg_catalog.quote_ident(nspname) || '.',1,{length}) = substring({start},1,pg_catalog.length(pg_catalog.quote_ident(nspname))+1)) = 1
+LIMIT {limit}
