@@ -13,6 +13,15 @@ use crate::disk::DiskPace;
 use crate::entropy::luck;
 use crate::faults;
 
+/// How many operations may be open at a time, on average. They go for few rows, optimistically: with many more most would lose, and
+/// a world in which nothing succeeds shows nothing (oracle `vacuity`). Three at a time come about by meetings all the same.
+const OPEN_MAX: f64 = 1.0;
+
+/// An operation is some six statements: each crosses a wire there and back, and often two more to the leader. Measured over all
+/// workloads: eight to seventeen times the mean wire, and the time of a sync or two.
+const WIRES_PER_OPERATION: f64 = 16.0;
+const SYNCS_PER_OPERATION: f64 = 2.0;
+
 /// What may be asked for instead of what the seed draws.
 #[derive(Clone, Debug, Default)]
 pub struct Wishes {
@@ -123,6 +132,7 @@ impl Plan {
         let workload = tenet_workloads::NAMES[shape.below(tenet_workloads::NAMES.len() as u64) as usize];
         let mut pace = stream("pace");
         let rate = pace.between(3, 20) as f64;
+        let clients = wishes.clients.unwrap_or(clients);
         let database = if pace.chance(50) { "postgres" } else { "world" }.to_string();
         let timestamps = pace.chance(40);
         let patience_ms = pace.between(2_000, 4_000);
@@ -130,11 +140,12 @@ impl Plan {
         let latency_us = *pick(&mut ground, &[(50, 300), (100, 1_000), (500, 3_000), (1_000, 6_000)]);
         let disk = draw_disk(&mut ground);
         let silent_percent = *pick(&mut ground, &[0, 50, 100]);
+        let rate = rate.min(rate_max(clients, latency_us, disk.sync_us));
         let mut weather = stream("weather");
         let plan = Plan {
             seed,
             nodes: wishes.nodes.unwrap_or(nodes),
-            clients: wishes.clients.unwrap_or(clients),
+            clients,
             workload: wishes.workload.clone().unwrap_or(workload.to_string()),
             database,
             rate: wishes.rate.unwrap_or(rate),
@@ -167,6 +178,13 @@ impl Plan {
         }
         Ok(())
     }
+}
+
+/// So many operations per second of each client leave [`OPEN_MAX`] open at a time.
+fn rate_max(clients: usize, wires_us: (u64, u64), syncs_us: (u64, u64)) -> f64 {
+    let mean = |(least, most): (u64, u64)| (least + most) as f64 / 2.0;
+    let operation_us = WIRES_PER_OPERATION * mean(wires_us) + SYNCS_PER_OPERATION * mean(syncs_us);
+    OPEN_MAX / (clients.max(1) as f64 * operation_us / 1e6)
 }
 
 /// About half of all kinds, so that some worlds are torn and others have one trouble alone; never none.
@@ -224,7 +242,7 @@ impl fmt::Display for Plan {
             self.clients,
             self.workload,
             self.database,
-            if self.rate > 0.0 { format!("{} operations/s each", self.rate) } else { "no pause".to_string() },
+            if self.rate > 0.0 { format!("{:.1} operations/s each", self.rate) } else { "no pause".to_string() },
             if self.timestamps { ", with timestamps" } else { "" },
         )?;
         writeln!(

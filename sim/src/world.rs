@@ -267,7 +267,7 @@ impl World {
             let mut client = self.client(&seam, number, &self.plan.database, &format!("lies/{number}"));
             let mut dice = client_luck(&self.sim, &format!("client/{number}"));
             let run = self.run.clone();
-            let pace = Pace::per_second(self.plan.rate);
+            let pace = Pace::per_second(self.plan.rate).among(self.plan.clients);
             let (done, ended) = oneshot::channel();
             seam.spawn("client", async move {
                 run.process(Process(number as u32), &mut *client, &mut dice, pace).await;

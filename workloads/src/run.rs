@@ -39,8 +39,12 @@ impl Stop {
 
 /// Of a hundred operations, how many begin at a *meeting*: a moment that all clients of one pace share, every two
 /// intervals. Those who meet also go for the same key, so that slow runs have contention too; with three clients some
-/// meeting of three comes every ten or so.
+/// meeting of three comes every ten or so. Larger crowds meet less often ([`Pace::among`]).
 const MEETINGS_PERCENT: u64 = 30;
+
+/// How many come to a meeting of many clients, on average. Of those who write only one wins, so that more at a time would be
+/// more failures and no more contention; three still meet at every third meeting.
+const CROWD: u64 = 2;
 
 /// How fast one client asks, and how long. It ends at whichever comes first, or at [`Stop`].
 #[derive(Clone, Copy, Debug)]
@@ -50,13 +54,22 @@ pub struct Pace {
     /// On the clock of [`Surroundings`].
     pub until_ns: Option<u64>,
     pub operations_max: Option<u64>,
+    /// Of a hundred operations, how many begin at a moment that others choose too.
+    pub meetings_percent: u64,
 }
 
 impl Pace {
     /// So many operations a second per client, for ever. Zero: no pause.
     pub fn per_second(operations: f64) -> Pace {
         let interval = if operations > 0.0 { Duration::from_secs_f64(1.0 / operations) } else { Duration::ZERO };
-        Pace { interval, until_ns: None, operations_max: None }
+        Pace { interval, until_ns: None, operations_max: None, meetings_percent: MEETINGS_PERCENT }
+    }
+
+    /// The same, shared by so many clients.
+    pub fn among(self, clients: usize) -> Pace {
+        // Each begins two operations from one meeting to the next.
+        let crowded_percent = 100 * CROWD / (2 * clients.max(1) as u64);
+        Pace { meetings_percent: crowded_percent.min(MEETINGS_PERCENT), ..self }
     }
 
     /// When the next operation begins, and the number of the meeting it begins at.
@@ -66,9 +79,9 @@ impl Pace {
             return (start_ns, None);
         }
         // Waiting for a meeting takes one interval on average; the rest of the mean is drawn.
-        let drawn_ns = luck.below(interval_ns * 2 * (100 - MEETINGS_PERCENT) / 100 + 1);
+        let drawn_ns = luck.below(interval_ns * 2 * (100 - self.meetings_percent) / 100 + 1);
         let next_ns = start_ns.saturating_add(drawn_ns);
-        if !luck.chance(MEETINGS_PERCENT) {
+        if !luck.chance(self.meetings_percent) {
             return (next_ns, None);
         }
         let meeting = next_ns / (2 * interval_ns) + 1;

@@ -76,6 +76,25 @@ fn a_world_in_which_nobody_meets_anybody_is_found() {
     is_found("vacuity", 1, || Wishes { clients: Some(1), ..Wishes::default() }, Flaw::None);
 }
 
+/// Seed 172: seven clients who asked more often than wires of milliseconds could answer. All were at it all the time, for the same
+/// rows, and of those who write one wins.
+#[test]
+fn clients_are_not_asked_for_more_than_the_wires_can_carry() {
+    for seed in 0..1_000 {
+        let plan = Plan::draw(seed, &Wishes::default()).unwrap();
+        let wire_s = (plan.latency_us.0 + plan.latency_us.1) as f64 / 2e6;
+        let busy = plan.clients as f64 * plan.rate * 8.0 * wire_s;
+        assert!(
+            plan.rate > 0.5 && busy < 1.0,
+            "seed {seed}: {} clients, {} operations/s each",
+            plan.clients,
+            plan.rate
+        );
+    }
+    let wished = Plan::draw(172, &Wishes { rate: Some(50.0), ..Wishes::default() }).unwrap();
+    assert_eq!(wished.rate, 50.0);
+}
+
 #[test]
 fn wishes_change_what_they_name_and_nothing_else() {
     let plain = Plan::draw(7, &Wishes::default()).unwrap();

@@ -1,6 +1,6 @@
 //! What an error means for an operation, and how clients come back: against a client that does as a script says.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -381,4 +381,40 @@ fn pace_is_kept_and_ends() {
     run.stop.stop();
     let report = alone(&time, Box::pin(run.process(Process(0), &mut client, &mut luck, Pace::per_second(1.0))));
     assert_eq!(report.operations, 0);
+}
+
+#[test]
+fn a_large_crowd_does_not_meet_all_at_once() {
+    // Begins at the same nanosecond, by clients of one pace, each with luck of its own.
+    let crowds = |clients: usize| {
+        let mut starts: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut operations = 0;
+        for client in 0..clients {
+            let (run, time) = run_of(Does::Read, false);
+            let pace = Pace { until_ns: Some(100_000_000_000), ..Pace::per_second(10.0) }.among(clients);
+            let mut scripted = Scripted::default();
+            let mut luck = Luck::from_seed(client as u64);
+            alone(&time, Box::pin(run.process(Process(client as u32), &mut scripted, &mut luck, pace)));
+            for event in run.recorder.history().events {
+                if matches!(event.what, What::Invoke { .. }) {
+                    *starts.entry(event.time_ns).or_default() += 1;
+                    operations += 1;
+                }
+            }
+        }
+        let met: Vec<usize> = starts.into_values().filter(|count| *count > 1).collect();
+        (
+            operations,
+            met.iter().sum::<usize>() as f64 / met.len() as f64,
+            met.iter().filter(|count| **count > 2).count(),
+        )
+    };
+    for clients in [3, 8, 40] {
+        let (operations, mean, of_three) = crowds(clients);
+        assert!((900..1_100).contains(&(operations / clients)), "{clients} clients: {operations} operations");
+        assert!(
+            mean < 3.5 && of_three > 20,
+            "{clients} clients: {mean} come to a meeting, three or more {of_three} times"
+        );
+    }
 }
