@@ -34,6 +34,7 @@ use crate::digest::{Digest, Kind, Who};
 use crate::disk::{CrashReport, MachineDisk, SimDisk};
 use crate::entropy::{SimEntropy, luck};
 use crate::net::{Network, SimNet};
+use crate::simulation::POLLS_MAX;
 use crate::tasks::SimTasks;
 
 /// No crash point.
@@ -78,11 +79,42 @@ pub(crate) struct World {
     pub(crate) net: Network,
     pub(crate) machines: Mutex<Vec<Arc<Machine>>>,
     pub(crate) obituaries: Mutex<Vec<Obituary>>,
+    pub(crate) polls: Mutex<Polls>,
+}
+
+/// Polls of tasks within the present virtual second.
+#[derive(Default)]
+pub(crate) struct Polls {
+    second: u64,
+    count: u64,
+    /// By machine and task, once there are suspiciously many.
+    tasks: BTreeMap<(u16, &'static str), u64>,
 }
 
 impl World {
     pub(crate) fn now(&self) -> u64 {
         self.time.elapsed().as_nanos() as u64
+    }
+
+    /// A task is polled. Panics if there are more polls than a world that gets on can have.
+    pub(crate) fn count_poll(&self, who: Who, task: &'static str) {
+        let second = self.now() / 1_000_000_000;
+        let mut polls = self.polls.lock().expect("no holder panics");
+        if polls.second != second {
+            *polls = Polls { second, ..Polls::default() };
+        }
+        polls.count += 1;
+        if polls.count > POLLS_MAX / 2 {
+            *polls.tasks.entry((who.machine, task)).or_default() += 1;
+        }
+        if polls.count > POLLS_MAX {
+            let most = polls.tasks.iter().max_by_key(|(_, count)| **count);
+            let ((machine, task), count) = most.expect("counted just now");
+            let (share, of) = (*count, POLLS_MAX / 2);
+            let text = format!("{share} of the last {of} polls were of task {task:?} on machine {machine}");
+            drop(polls);
+            panic!("livelock: more than {POLLS_MAX} polls within one simulated second; {text}");
+        }
     }
 }
 

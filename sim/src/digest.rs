@@ -118,6 +118,7 @@ struct State {
     prefixes: Vec<u64>,
     window: Range<u64>,
     trace: Vec<String>,
+    last: Option<(Kind, Who, u64)>,
 }
 
 impl Digest {
@@ -130,6 +131,7 @@ impl Digest {
             prefixes: Vec::new(),
             window,
             trace: Vec::new(),
+            last: None,
         };
         Digest { time, state: Mutex::new(state) }
     }
@@ -162,6 +164,7 @@ impl Digest {
             let line = describe(state.events, nanos, kind, who, [object, number, result], bytes);
             state.trace.push(line);
         }
+        state.last = Some((kind, who, object));
         state.events += 1;
         if state.events.is_multiple_of(PREFIX_EVENTS) {
             state.flush();
@@ -169,6 +172,16 @@ impl Digest {
             state.prefixes.push(prefix);
         }
         state.events - 1
+    }
+
+    /// The newest event, in words: where a run stands that does not go on.
+    pub(crate) fn last(&self) -> String {
+        match self.state.lock().expect("no holder panics").last {
+            Some((kind, who, object)) => {
+                format!("{kind:?} of object {object} on machine {} boot {}", who.machine, who.boot)
+            }
+            None => "never".to_string(),
+        }
     }
 
     /// How many events there were so far.

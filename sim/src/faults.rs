@@ -225,7 +225,7 @@ impl Field {
 }
 
 /// Between `least` and `most`, small ones as likely as large ones.
-fn log_between(luck: &mut Random, least: u64, most: u64) -> u64 {
+pub(crate) fn log_between(luck: &mut Random, least: u64, most: u64) -> u64 {
     let doublings = (most / least.max(1)).ilog2();
     let low = least << luck.below(u64::from(doublings) + 1);
     luck.between(low.min(most), (low * 2).min(most))

@@ -56,7 +56,7 @@ mod witness;
 pub mod world;
 
 #[cfg(madsim)]
-pub use simulation::{Finished, Panicked, Sim, SimOptions, simulate};
+pub use simulation::{Broken, Finished, Sim, SimOptions, simulate};
 
 #[cfg(all(test, madsim))]
 mod tests;

@@ -85,6 +85,9 @@ struct RunArguments {
     /// Print what nodes log, at this level: "info", or "warn,tenet_shard=debug"
     #[arg(long, value_name = "LEVEL")]
     log: Option<String>,
+    /// A world that takes longer than this many seconds of real time has failed
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    patience: u64,
     /// Print the report as one line of JSON
     #[arg(long, hide = true)]
     json: bool,
@@ -136,7 +139,9 @@ fn run(arguments: &RunArguments) -> Result<bool, Box<dyn std::error::Error>> {
         println!("seed       {}\n{plan}", plan.seed);
     }
     tenet_types::be_strict();
-    let options = SimOptions { window: arguments.trace.clone().unwrap_or(0..0), ..SimOptions::new(plan.seed) };
+    let window = arguments.trace.clone().unwrap_or(0..0);
+    let patience = Duration::from_secs(arguments.patience);
+    let options = SimOptions { window, patience, ..SimOptions::new(plan.seed) };
     let begun = Instant::now();
     let playing = plan.clone();
     let mut finished = simulate(options, move |sim| world::play(sim, playing, node::cast()));
@@ -185,6 +190,7 @@ fn run_swarm(arguments: &SwarmArguments) -> Result<bool, Box<dyn std::error::Err
     // A wish that cannot be granted is said once, not once per seed.
     Plan::draw(arguments.seeds.start, &arguments.wishes.wishes())?;
     Ok(swarm(&SwarmOptions {
+        program: vec![std::env::current_exe()?.into()],
         seeds: arguments.seeds.start..=arguments.seeds.end,
         jobs: arguments.jobs.max(1),
         twice: arguments.twice,

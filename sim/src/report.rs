@@ -11,11 +11,16 @@ use tenet_histories::Process;
 use crate::boot::{Death, Obituary};
 use crate::digest::{Fingerprint, Kind};
 use crate::plan::Plan;
-use crate::simulation::Finished;
+use crate::simulation::{Broken, Finished};
 use crate::world::{LIVENESS, Played};
 
 /// The mark that counts elections.
 const ELECTED: &str = "raft: elected";
+
+/// A store's file, and a segment of the log, by where a node keeps them (docs/formats.md). Anything else, its identity say, is
+/// neither.
+const STORE_SUFFIX: &str = ".redb";
+const WAL_PREFIX: &str = "wal/";
 
 /// What a swarm keeps of a world.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -62,7 +67,7 @@ pub struct Crashes {
     pub all: u64,
     pub unsynced: u64,
     pub torn: u64,
-    /// Inside a write or sync of a store: in a commit.
+    /// Inside a write or sync of a store: in a commit, or in a recovery.
     pub in_store: u64,
     /// Inside a write or sync of the log: in an append.
     pub in_wal: u64,
@@ -74,18 +79,16 @@ impl Crashes {
     fn of(obituaries: &[Obituary]) -> Crashes {
         let count =
             |test: &dyn Fn(&Obituary) -> bool| obituaries.iter().filter(|obituary| test(obituary)).count() as u64;
-        let inside = |obituary: &Obituary, store: bool| match &obituary.death {
-            Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path } => {
-                path.ends_with(".redb") == store
-            }
+        let inside = |obituary: &Obituary, file: &dyn Fn(&str) -> bool| match &obituary.death {
+            Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path } => file(path),
             Death::CrashPoint { .. } | Death::Killed | Death::Halted { .. } | Death::Exited { .. } => false,
         };
         Crashes {
             all: obituaries.len() as u64,
             unsynced: count(&|obituary| obituary.crash.pending_bytes > 0),
             torn: count(&|obituary| obituary.crash.torn > 0),
-            in_store: count(&|obituary| inside(obituary, true)),
-            in_wal: count(&|obituary| inside(obituary, false)),
+            in_store: count(&|obituary| inside(obituary, &|path| path.ends_with(STORE_SUFFIX))),
+            in_wal: count(&|obituary| inside(obituary, &|path| path.starts_with(WAL_PREFIX))),
             halted: count(&|obituary| matches!(obituary.death, Death::Halted { .. })),
         }
     }
@@ -120,8 +123,12 @@ pub fn judge(
     };
     let played = match finished.result {
         Ok(played) => Some(played),
-        Err(panicked) => {
-            report.fail("panic", panicked);
+        Err(broken) => {
+            let oracle = match broken {
+                Broken::Panicked { .. } => "panic",
+                Broken::Stuck { .. } => "stuck",
+            };
+            report.fail(oracle, broken);
             None
         }
     };
@@ -146,7 +153,8 @@ impl Report {
         self.hashes_compared = played.hashes_compared;
         for violation in &played.violations {
             let seconds = violation.nanos as f64 / 1e9;
-            self.fail("world", format!("at {seconds:.3} s: {}", violation.what));
+            let times = if violation.count > 1 { format!(" ({} times)", violation.count) } else { String::new() };
+            self.fail("world", format!("at {seconds:.3} s: {}{times}", violation.what));
         }
         match judgement(played) {
             Ok((judgement, tally)) => {

@@ -5,11 +5,16 @@
 //!
 //! A panic anywhere, on any machine, ends the simulation and is its result: an invariant of the code under test was broken.
 //! Panics of the dead (a closure in which the machine lost its power) are not heard.
+//!
+//! Two guards against a simulation that does not end. Tasks that wake each other for nothing let hardly any virtual time pass;
+//! they are counted, and a count is the same in every run ([`POLLS_MAX`]). A poll that does not return at all is seen by the real
+//! clock alone ([`SimOptions::patience`]): its thread is left to itself, for a process that is about to end.
 
 use std::any::Any;
 use std::cell::RefCell;
 use std::future::Future;
 use std::ops::Range;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::time::Duration;
 
@@ -29,6 +34,10 @@ const STACK_BYTES: usize = 64 * 1024 * 1024;
 /// What a dead machine's futures get to be dropped in, at the end.
 const BURIAL_NANOS: u64 = 1_000_000;
 
+/// So many polls of tasks within one virtual second are a livelock. A second holds some thirteen million of them, since each
+/// takes 75 ns on average; the busiest worlds need a few hundred thousand.
+pub(crate) const POLLS_MAX: u64 = 3_000_000;
+
 /// How to run.
 #[derive(Clone, Debug)]
 pub struct SimOptions {
@@ -37,33 +46,38 @@ pub struct SimOptions {
     pub window: Range<u64>,
     /// The simulation fails if its virtual time reaches this.
     pub limit: Duration,
+    /// The simulation has failed if it takes longer by the real clock.
+    pub patience: Duration,
 }
 
 impl SimOptions {
     pub fn new(seed: u64) -> SimOptions {
-        SimOptions { seed, window: 0..0, limit: Duration::from_secs(3_600) }
+        SimOptions { seed, window: 0..0, limit: Duration::from_secs(3_600), patience: Duration::from_secs(600) }
     }
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub struct Finished<T> {
-    pub result: Result<T, Panicked>,
+    pub result: Result<T, Broken>,
     pub fingerprint: Fingerprint,
     pub trace: Vec<String>,
 }
 
-/// Some code panicked, on a machine or in the world.
+/// Why a simulation came to no result.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("panic at {place}: {message}")]
-pub struct Panicked {
-    pub message: String,
-    pub place: String,
+pub enum Broken {
+    /// Some code panicked, on a machine or in the world.
+    #[error("panic at {place}: {message}")]
+    Panicked { message: String, place: String },
+    /// It did not end in time, by the real clock.
+    #[error("no end within {} s: {now_ms} ms simulated, {events} events, the last one {last}", patience.as_secs())]
+    Stuck { patience: Duration, now_ms: u64, events: u64, last: String },
 }
 
 thread_local! {
     /// The newest panic of this thread's simulation. `None` outside of one.
-    static HEARD: RefCell<Option<Panicked>> = const { RefCell::new(None) };
+    static HEARD: RefCell<Option<Broken>> = const { RefCell::new(None) };
     static SIMULATING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
 }
 
@@ -80,18 +94,42 @@ where
     F: Future<Output = T>,
 {
     listen_to_panics();
-    let seed = options.seed;
+    let (seed, patience) = (options.seed, options.patience);
+    let begun: Arc<OnceLock<Sim>> = Arc::default();
+    let (finish, finished) = mpsc::channel();
+    let inside = begun.clone();
     let thread = std::thread::Builder::new().name(format!("seed {seed}")).stack_size(STACK_BYTES);
-    let thread = thread.spawn(move || run(options, play)).expect("the system gives a thread");
-    thread.join().expect("panics are caught inside")
+    let thread = thread.spawn(move || {
+        // Nobody waits for it any more once it was given up.
+        finish.send(run(options, &inside, play)).ok();
+    });
+    let thread = thread.expect("the system gives a thread");
+    match finished.recv_timeout(patience) {
+        Ok(finished) => {
+            thread.join().expect("panics are caught inside");
+            finished
+        }
+        Err(RecvTimeoutError::Disconnected) => panic!("panics are caught inside"),
+        Err(RecvTimeoutError::Timeout) => {
+            let sim = begun.get().expect("a simulation begins at once");
+            let fingerprint = sim.world.digest.fingerprint();
+            let (now_ms, events) = (fingerprint.nanos / 1_000_000, fingerprint.events);
+            let last = sim.world.digest.last();
+            let result = Err(Broken::Stuck { patience, now_ms, events, last });
+            Finished { result, fingerprint, trace: sim.world.digest.take_trace() }
+        }
+    }
 }
 
-fn run<T, F: Future<Output = T>>(options: SimOptions, play: impl FnOnce(Sim) -> F) -> Finished<T> {
+fn run<T, F: Future<Output = T>>(
+    options: SimOptions,
+    begun: &Arc<OnceLock<Sim>>,
+    play: impl FnOnce(Sim) -> F,
+) -> Finished<T> {
     let mut runtime = Runtime::with_seed_and_config(options.seed, madsim::Config::default());
     learn_stack_bounds();
     runtime.set_time_limit(options.limit);
     SIMULATING.set(true);
-    let begun: Arc<OnceLock<Sim>> = Arc::default();
     let sim = begun.clone();
     let window = options.window;
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -123,6 +161,7 @@ impl Sim {
             time,
             machines: Mutex::default(),
             obituaries: Mutex::default(),
+            polls: Mutex::default(),
         };
         Sim { world: Arc::new(world) }
     }
@@ -217,15 +256,15 @@ fn listen_to_panics() {
             }
             if !is_posthumous() {
                 let place = info.location().map_or("an unknown place".to_string(), |place| place.to_string());
-                HEARD.set(Some(Panicked { message: text(info.payload()), place }));
+                HEARD.set(Some(Broken::Panicked { message: text(info.payload()), place }));
             }
         }));
     });
 }
 
-fn heard(panic: &(dyn Any + Send)) -> Panicked {
+fn heard(panic: &(dyn Any + Send)) -> Broken {
     let message = text(panic);
-    HEARD.take().unwrap_or(Panicked { message, place: "an unknown place".to_string() })
+    HEARD.take().unwrap_or(Broken::Panicked { message, place: "an unknown place".to_string() })
 }
 
 fn text(panic: &(dyn Any + Send)) -> String {

@@ -3,10 +3,12 @@
 //! A process per seed, because a run must be a function of its seed alone: drivers keep counters for a whole process (names of
 //! prepared statements), marks are counted for a whole process, and a world that aborts or hangs must not take others along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -24,9 +26,17 @@ const SEEDS_TO_PROMISE: u64 = 200;
 /// The slowest seeds are named.
 const SLOW_SHOWN: usize = 3;
 
+/// Where progress is not a line that is written over, it is told at most so often.
+const PROGRESS_LINES: usize = 20;
+
+/// A process may outlive its patience by this much: it has its own report to write.
+const GRACE: Duration = Duration::from_secs(20);
+
 /// What to run.
 #[derive(Clone, Debug)]
 pub struct SwarmOptions {
+    /// The command that runs one world, without its arguments: `tenet-sim`, or a test's stand-in.
+    pub program: Vec<OsString>,
     pub seeds: RangeInclusive<u64>,
     pub jobs: usize,
     /// Run each seed twice in differing processes, too, and compare.
@@ -47,10 +57,11 @@ struct Outcome {
 #[derive(Default)]
 struct Sums {
     outcomes: Vec<Outcome>,
-    failed: Vec<u64>,
+    /// What has been said in full: oracle and explanation, without their numbers.
+    said: BTreeSet<String>,
 }
 
-/// Runs all seeds. True: all passed, and nothing was missing.
+/// Runs all seeds. True: all were run and passed, and nothing was missing.
 pub fn swarm(options: &SwarmOptions) -> io::Result<bool> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(options))
 }
@@ -61,6 +72,7 @@ async fn run(options: &SwarmOptions) -> io::Result<bool> {
     let mut seeds = options.seeds.clone();
     let total = options.seeds.clone().count();
     let mut running = FuturesUnordered::new();
+    let mut interrupt = pin!(tokio::signal::ctrl_c());
     let mut interrupted = false;
     loop {
         while running.len() < options.jobs
@@ -70,7 +82,7 @@ async fn run(options: &SwarmOptions) -> io::Result<bool> {
         }
         let next = tokio::select! {
             biased;
-            signal = tokio::signal::ctrl_c() => {
+            signal = &mut interrupt => {
                 signal?;
                 interrupted = true;
                 break;
@@ -78,28 +90,28 @@ async fn run(options: &SwarmOptions) -> io::Result<bool> {
             next = running.next() => next,
         };
         let Some(outcome) = next.transpose()? else { break };
-        if let Some(first) = outcome.failures.first() {
-            let more = outcome.failures.len() - 1;
-            let more = if more > 0 { format!(" (and {more} more)") } else { String::new() };
-            println!("seed {} failed: {}: {}{more}", outcome.seed, first.oracle, first.explanation);
-            println!("  repeat with: {}", repeat(outcome.seed, &options.arguments));
-            sums.failed.push(outcome.seed);
+        if let Some(text) = sums.complaint(&outcome, &options.arguments) {
+            println!("{text}");
         }
         sums.outcomes.push(outcome);
-        let done = sums.outcomes.len();
-        eprint!("\r{done} of {total} seeds, {} failed, {:.0} s ", sums.failed.len(), begun.elapsed().as_secs_f64());
+        sums.progress(total, begun.elapsed());
     }
     drop(running); // their processes end with them
     eprintln!();
     let missing = sums.missing(options);
-    print!("{}", sums.table(begun.elapsed(), interrupted));
+    print!("{}", sums.table(begun.elapsed()));
     for what in &missing {
         println!("missing    {what} never happened");
     }
-    let enough = sums.outcomes.len() as u64 >= SEEDS_TO_PROMISE;
-    let passed = sums.failed.is_empty() && (!enough || missing.is_empty());
-    println!("verdict: {}", if passed { "passed" } else { "failed" });
-    Ok(passed)
+    let run = sums.outcomes.len();
+    let enough = run as u64 >= SEEDS_TO_PROMISE;
+    let failed = sums.failed().count() > 0 || (enough && !missing.is_empty());
+    match (failed, interrupted) {
+        (true, _) => println!("verdict: failed"),
+        (false, true) => println!("verdict: interrupted; {run} of {total} seeds were run, and passed"),
+        (false, false) => println!("verdict: passed"),
+    }
+    Ok(!failed && !interrupted)
 }
 
 /// The command that repeats a seed.
@@ -126,8 +138,11 @@ async fn run_seed(seed: u64, options: &SwarmOptions) -> io::Result<Outcome> {
 }
 
 async fn run_once(seed: u64, options: &SwarmOptions) -> io::Result<Outcome> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["run", "--json", "--seed", &seed.to_string()]).args(&options.arguments);
+    let [program, words @ ..] = &options.program[..] else { return Err(io::Error::other("no program to run")) };
+    let mut command = Command::new(program);
+    let patience = options.patience.as_secs().to_string();
+    command.args(words).args(["run", "--json", "--seed", &seed.to_string(), "--patience", &patience]);
+    command.args(&options.arguments);
     // Ctrl-C is for the swarm; what runs ends with it.
     command.process_group(0).kill_on_drop(true);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
@@ -135,7 +150,7 @@ async fn run_once(seed: u64, options: &SwarmOptions) -> io::Result<Outcome> {
         let failures = vec![Failure { oracle: "process".to_string(), explanation }];
         Ok(Outcome { seed, report: None, failures })
     };
-    let output = match tokio::time::timeout(options.patience, child.wait_with_output()).await {
+    let output = match tokio::time::timeout(options.patience + GRACE, child.wait_with_output()).await {
         Ok(output) => output?,
         Err(_) => return failed(format!("did not end within {} s", options.patience.as_secs())),
     };
@@ -174,6 +189,35 @@ impl Sums {
         self.reports().map(what).sum()
     }
 
+    fn failed(&self) -> impl Iterator<Item = (u64, &Failure)> {
+        self.outcomes.iter().filter_map(|outcome| outcome.failures.first().map(|first| (outcome.seed, first)))
+    }
+
+    /// What to say of a seed that failed: all of it, but what an earlier seed said too, up to numbers, with its first line alone.
+    fn complaint(&mut self, outcome: &Outcome, arguments: &[String]) -> Option<String> {
+        let first = outcome.failures.first()?;
+        let shape = format!("{} {}", first.oracle, first.explanation).replace(|c: char| c.is_ascii_digit(), "");
+        let explanation = match self.said.insert(shape) {
+            true => first.explanation.as_str(),
+            false => first.explanation.lines().next().unwrap_or_default(),
+        };
+        let more: Vec<&str> = outcome.failures[1..].iter().map(|failure| failure.oracle.as_str()).collect();
+        let more = if more.is_empty() { String::new() } else { format!("\n  also failed: {}", more.join(", ")) };
+        let repeat = repeat(outcome.seed, arguments);
+        Some(format!("seed {} failed: {}: {explanation}{more}\n  repeat with: {repeat}", outcome.seed, first.oracle))
+    }
+
+    /// On a terminal one line that is written over; elsewhere few lines.
+    fn progress(&self, total: usize, wall: Duration) {
+        let (done, failed, seconds) = (self.outcomes.len(), self.failed().count(), wall.as_secs());
+        let line = format!("{done} of {total} seeds, {failed} failed, {seconds} s");
+        if io::stderr().is_terminal() {
+            eprint!("\r{line} ");
+        } else if done.is_multiple_of(total.div_ceil(PROGRESS_LINES)) || done == total {
+            eprintln!("{line}");
+        }
+    }
+
     fn strikes(&self) -> BTreeMap<&str, u64> {
         let mut strikes = BTreeMap::new();
         for (name, count) in self.reports().flat_map(|report| &report.strikes) {
@@ -186,7 +230,8 @@ impl Sums {
     fn missing(&self, options: &SwarmOptions) -> Vec<String> {
         let strikes = self.strikes();
         let chosen = options.arguments.iter().any(|argument| argument == "--faults" || argument == "--without");
-        let kinds = faults::names().into_iter().filter(|name| !chosen && !strikes.contains_key(name));
+        let struck = |name: &str| strikes.get(name).is_some_and(|count| *count > 0);
+        let kinds = faults::names().into_iter().filter(|name| !chosen && !struck(name));
         let mut missing: Vec<String> = kinds.map(|name| format!("the fault {name}")).collect();
         let needed: [(&str, u64); 3] = [
             ("a crash inside a store's commit", self.sum(|report| report.crashes.in_store)),
@@ -197,14 +242,12 @@ impl Sums {
         missing
     }
 
-    fn table(&self, wall: Duration, interrupted: bool) -> String {
+    fn table(&self, wall: Duration) -> String {
         let mut text = String::new();
         let mut line = |label: &str, words: String| writeln!(text, "{label:<10} {words}").expect("a string takes all");
-        let count = self.outcomes.len();
-        let interrupted = if interrupted { ", interrupted" } else { "" };
-        line("seeds", format!("{count} run, {} failed{interrupted}", self.failed.len()));
-        if !self.failed.is_empty() {
-            let failed: Vec<String> = self.failed.iter().map(u64::to_string).collect();
+        let failed: Vec<String> = self.failed().map(|(seed, first)| format!("{seed} ({})", first.oracle)).collect();
+        line("seeds", format!("{} run, {} failed", self.outcomes.len(), failed.len()));
+        if !failed.is_empty() {
             line("failed", failed.join(", "));
         }
         let simulated = self.sum(|report| report.simulated_ms) as f64 / 1_000.0;

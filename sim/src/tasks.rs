@@ -43,7 +43,7 @@ impl Tasks for SimTasks {
             return Task::new(Box::new(Ended));
         }
         let number = self.boot.event(Kind::Spawn, 0, 0, 0, name.as_bytes());
-        let task = self.boot.node.spawn(Living { boot: self.boot.clone(), future: Some(future) });
+        let task = self.boot.node.spawn(Living { boot: self.boot.clone(), name, future: Some(future) });
         Task::new(Box::new(Running { boot: self.boot.clone(), number, handle: task.abort_handle() }))
     }
 
@@ -75,6 +75,7 @@ impl Tasks for SimTasks {
 /// A task's future: what is left of it when its boot has died is buried, whatever its destructors do.
 struct Living {
     boot: Arc<Boot>,
+    name: &'static str,
     future: Option<BoxFuture<'static, ()>>,
 }
 
@@ -85,6 +86,7 @@ impl Future for Living {
         if self.boot.is_dead() {
             return Poll::Pending;
         }
+        self.boot.world.count_poll(self.boot.who, self.name);
         self.future.as_mut().expect("there until dropped").as_mut().poll(cx)
     }
 }

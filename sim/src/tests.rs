@@ -6,6 +6,7 @@ mod net;
 mod redb;
 mod replay;
 mod stand_in;
+mod swarm;
 mod tasks;
 mod world;
 

@@ -44,8 +44,17 @@ const SETTLE: Duration = Duration::from_millis(3_000);
 /// For the cluster to form and the tables to be made, nothing being in the way.
 const SET_UP_WITHIN: Duration = Duration::from_secs(60);
 
-/// A machine needs this long to come back, whoever is in a hurry.
-const RESTART: Duration = Duration::from_millis(20);
+/// A machine needs this long to come back, whoever is in a hurry…
+const RESTART_MS_MIN: u64 = 20;
+
+/// …and at most this long, unless it ends again and again.
+const RESTART_MS_MAX: u64 = 3_000;
+
+/// A boot that ends sooner has failed quickly: the next one waits twice as long as this one did, up to [`AGAIN_MS_MAX`].
+const QUICK_NS: u64 = 500_000_000;
+
+/// Well within [`LIVENESS`], so that a node whose reason has passed is there in time.
+const AGAIN_MS_MAX: u64 = 1_000;
 
 const FINAL_READS_WITHIN: Duration = Duration::from_secs(20);
 
@@ -92,8 +101,11 @@ pub struct Cast {
 /// Something that must not happen, seen by the world itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
+    /// When it was seen first.
     pub nanos: u64,
     pub what: String,
+    /// How often it was seen.
+    pub count: u64,
 }
 
 /// A world that was played, not yet judged.
@@ -364,12 +376,13 @@ impl World {
     }
 }
 
-/// Notes a violation; the same one, again and again, once.
+/// Notes a violation; the same one, again and again, is counted.
 fn violate(sim: &Sim, violations: &Mutex<Vec<Violation>>, what: String) {
     sim.note(&what);
     let mut violations = violations.lock().expect("no holder panics");
-    if violations.iter().all(|known| known.what != what) {
-        violations.push(Violation { nanos: sim.now(), what });
+    match violations.iter_mut().find(|known| known.what == what) {
+        Some(known) => known.count += 1,
+        None => violations.push(Violation { nanos: sim.now(), what, count: 1 }),
     }
 }
 
@@ -419,7 +432,9 @@ struct Keeper {
 impl Keeper {
     async fn keep(self) {
         let mut luck = self.sim.luck(&format!("keeper/{}", self.machine.name));
+        let mut again_ms = RESTART_MS_MIN;
         loop {
+            let begun = self.sim.now();
             let disk_before = self.machine.disk.stats();
             let (say, said) = oneshot::channel();
             let (program, settings) = (self.program.clone(), self.settings.clone());
@@ -432,9 +447,11 @@ impl Keeper {
             if refused {
                 return;
             }
-            let wait = luck.between(20, 3_000);
+            let quick = self.sim.now() - begun < QUICK_NS;
+            again_ms = if quick { (again_ms * 2).min(AGAIN_MS_MAX) } else { RESTART_MS_MIN };
+            let wait = faults::log_between(&mut luck, RESTART_MS_MIN, RESTART_MS_MAX);
             self.field.linger(Duration::from_millis(wait)).await;
-            self.sim.sleep(RESTART).await;
+            self.sim.sleep(Duration::from_millis(again_ms)).await;
         }
     }
 

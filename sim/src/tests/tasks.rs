@@ -1,8 +1,9 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use crate::boot::Death;
-use crate::{SimOptions, simulate};
+use crate::{Broken, SimOptions, simulate};
 use tenet_seam::Open;
 
 use super::{Shared, ms, play, seam_of};
@@ -135,9 +136,9 @@ fn a_panic_of_the_living_ends_the_simulation_and_says_where() {
         });
         sim.sleep(ms(100)).await;
     });
-    let panicked = finished.result.unwrap_err();
-    assert_eq!(panicked.message, "commit past last");
-    assert!(panicked.place.contains("tasks.rs"), "{}", panicked.place);
+    let Err(Broken::Panicked { message, place }) = finished.result else { panic!("it went on") };
+    assert_eq!(message, "commit past last");
+    assert!(place.contains("tasks.rs"), "{place}");
 }
 
 #[test]
@@ -146,7 +147,45 @@ fn the_disk_is_refused_outside_of_work() {
         let seam = seam_of(&sim, "n1").await;
         drop(seam.disk.list(""));
     });
-    assert!(finished.result.unwrap_err().message.contains("S2"));
+    assert!(finished.result.unwrap_err().to_string().contains("S2"));
+}
+
+#[test]
+fn tasks_that_wake_each_other_for_nothing_are_a_livelock() {
+    let finished = simulate(SimOptions::new(9), |sim| async move {
+        let seam = seam_of(&sim, "n1").await;
+        seam.spawn("spins", async {
+            loop {
+                let mut yielded = false;
+                std::future::poll_fn(|cx| {
+                    cx.waker().wake_by_ref();
+                    if std::mem::replace(&mut yielded, true) { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await;
+            }
+        });
+        sim.sleep(ms(60_000)).await;
+    });
+    let broken = finished.result.unwrap_err().to_string();
+    assert!(broken.contains("livelock") && broken.contains("\"spins\" on machine 1"), "{broken}");
+}
+
+#[test]
+fn a_poll_that_does_not_return_ends_with_a_verdict() {
+    let held = Arc::new(AtomicU64::new(1));
+    let release = held.clone();
+    let options = SimOptions { patience: ms(300), ..SimOptions::new(10) };
+    let finished = simulate(options, |sim| async move {
+        let seam = seam_of(&sim, "n1").await;
+        seam.sleep(ms(70)).await;
+        while held.load(Ordering::Relaxed) > 0 {
+            std::hint::spin_loop();
+        }
+    });
+    release.store(0, Ordering::Relaxed);
+    let Err(Broken::Stuck { now_ms, last, .. }) = finished.result else { panic!("it went on") };
+    assert!((70..80).contains(&now_ms), "{now_ms} ms");
+    assert!(last.contains("Sleep") && last.contains("machine 1"), "{last}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::plan::{Control, Plan, Wishes};
 use crate::report::{Report, judge};
 use crate::{SimOptions, simulate, world};
 
-fn report(seed: u64, wishes: Wishes, flaw: Flaw) -> Report {
+pub(super) fn report(seed: u64, wishes: Wishes, flaw: Flaw) -> Report {
     let wishes = Wishes { workload: Some("register".to_string()), nodes: Some(1), ..wishes };
     let mut plan = Plan::draw(seed, &wishes).unwrap();
     plan.database = "postgres".to_string();
