@@ -217,7 +217,7 @@ fn draw_limits(luck: &mut Random) -> NodeLimits {
         election_ticks: luck.between(5, 15) as u32,
         segment_bytes: *pick(luck, &[8 << 10, 64 << 10, 1 << 20]),
         wal_cache_bytes: *pick(luck, &[0, 16 << 10, 1 << 20]),
-        append_entries_max: *pick(luck, &[2, 16, 256]),
+        append_entries_max: *pick(luck, &[1, 16, 256]),
         window_sets_max: *pick(luck, &[8, 64, 16 << 10]),
         cache_bytes_max: *pick(luck, &[4 << 10, 64 << 10, 4 << 20]),
         checkpoint_bytes: *pick(luck, &[4 << 10, 32 << 10, 256 << 10]),

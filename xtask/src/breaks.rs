@@ -2,7 +2,7 @@
 //!
 //! A break is a patch `docs/evidence/breaks/NAME.patch` that opens with a few words of its own (see [`Break`]). It is applied
 //! in a worktree of the last commit, under the target folder, and the simulator built there runs one seed after the other
-//! until one fails. How many it took goes into docs/evidence.md.
+//! until one fails. How many it took goes into docs/evidence.md. A world that does not end is ended by the simulator itself.
 //!
 //! Rules
 //!  B1  A patch that does not apply or is not found within its bound is a failure: evidence goes stale loudly.
@@ -72,11 +72,12 @@ pub fn breaks(options: &BreaksOptions) -> Result<(), Stopped> {
     let breaks = read_breaks(&root.join(BREAKS), options.name.as_deref())?;
 
     let worktree = Worktree::add(&root, target.join("breaks/worktree"))?;
-    let intact = build(&worktree.path, &target, "intact")?;
+    let workshop = target.join("breaks");
+    let intact = build(&worktree.path, &workshop, "intact")?;
     let mut missed = Vec::new();
     for each in &breaks {
         println!("== {}: {}", each.name, each.what);
-        match try_break(each, &root, &worktree, &target, &intact, options.jobs) {
+        match try_break(each, &root, &worktree, &workshop, &intact, options.jobs) {
             Ok(found) => {
                 println!("== {}: found by seed {} ({} s): {}", each.name, found.seed, found.seconds, found.verdict);
                 record(&root.join(EVIDENCE), each, &found)?;
@@ -128,14 +129,14 @@ fn try_break(
     each: &Break,
     root: &Path,
     worktree: &Worktree,
-    target: &Path,
+    workshop: &Path,
     intact: &Path,
     jobs: u64,
 ) -> Result<Found, Stopped> {
     worktree.clean()?;
     let patch = root.join(BREAKS).join(format!("{}.patch", each.name));
     succeed(git(&worktree.path).arg("apply").arg(&patch)).map_err(|_| "the patch no longer applies")?;
-    let broken = build(&worktree.path, target, &each.name)?;
+    let broken = build(&worktree.path, workshop, &each.name)?;
     let start = Instant::now();
     let Some((seed, verdict)) = first_failure(&broken, each, jobs)? else {
         return Err(format!("not found in {} seeds", each.seeds_max).into());
@@ -200,13 +201,14 @@ fn verdict_of(output: &Output) -> String {
     words.trim_start_matches("verdict").trim_start_matches([':', ' ']).to_owned()
 }
 
-/// Builds the simulator of the worktree, and puts it aside under `name`. The target folder is the project's own: what does
-/// not change (all dependencies) is not built again.
-fn build(worktree: &Path, target: &Path, name: &str) -> Result<PathBuf, Stopped> {
+/// Builds the simulator of the worktree, and puts it aside under `name`. The worktree has a target folder of its own, kept for
+/// the next time: in the project's, cargo would take the crates of one for those of the other.
+fn build(worktree: &Path, workshop: &Path, name: &str) -> Result<PathBuf, Stopped> {
+    let target = workshop.join("target");
     let mut build = cargo();
-    build.args(["build", "--quiet", "--bin", "tenet-sim"]).current_dir(worktree).env("CARGO_TARGET_DIR", target);
+    build.args(["build", "--quiet", "--bin", "tenet-sim"]).current_dir(worktree).env("CARGO_TARGET_DIR", &target);
     succeed(&mut build).map_err(|stopped| format!("does not build: {stopped}"))?;
-    let aside = target.join("breaks").join(format!("tenet-sim-{name}"));
+    let aside = workshop.join(format!("tenet-sim-{name}"));
     fs::copy(target.join("debug/tenet-sim"), &aside)?;
     Ok(aside)
 }

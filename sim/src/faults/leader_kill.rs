@@ -30,7 +30,9 @@ impl Fault for LeaderKill {
         let (shard, first) = leaders[luck.below(leaders.len() as u64) as usize];
         let mut leader = field.nodes[first as usize - 1].clone();
         for _ in 0..luck.between(2, 6) {
-            let mute: Vec<_> = field.nodes.iter().filter(|node| node.name != leader.name && luck.chance(50)).collect();
+            let percent = [50, 100][luck.below(2) as usize];
+            let others = field.nodes.iter().filter(|node| node.name != leader.name);
+            let mute: Vec<_> = others.filter(|_| luck.chance(percent)).collect();
             for other in &mute {
                 field.sim.net().cut(&leader.name, &other.name);
             }
