@@ -24,7 +24,7 @@ pub struct Meta {
     pub catalog: CatalogVersion,
     /// Reads below it are refused.
     pub gc_threshold: Timestamp,
-    /// `blake3(previous · index (8, little-endian) · entry)` over every entry applied; zeros before the first.
+    /// `blake3(previous · index · term · timestamp (8 each, little-endian) · entry)` over every entry applied; zeros before the first.
     pub state_hash: [u8; 32],
 }
 

@@ -402,13 +402,8 @@ fn advance(meta: &mut Meta, index: LogIndex, term: Term, payload: &[u8]) -> Resu
     let entry = Entry::decode(payload).map_err(|source| StoreError::Entry { index, source })?;
     meta.applied = index;
     meta.applied_term = term;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&meta.state_hash);
-    hasher.update(&index.0.to_le_bytes());
-    hasher.update(payload);
-    meta.state_hash = *hasher.finalize().as_bytes();
-    match entry {
-        Entry::Noop => Ok(None),
+    let writes = match entry {
+        Entry::Noop => None,
         Entry::Commit { request: _, catalog, wall_ms, writes } => {
             if !writes.is_sorted_by(|a, b| a.key < b.key) {
                 // Still deterministic: of two writes of a key the later one stands.
@@ -419,9 +414,17 @@ fn advance(meta: &mut Meta, index: LogIndex, term: Term, payload: &[u8]) -> Resu
             if writes.iter().any(|write| write.key == catalog_key) {
                 meta.catalog = meta.catalog.max(CatalogVersion(catalog.0.saturating_add(1)));
             }
-            Ok(Some(writes))
+            Some(writes)
         }
+    };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&meta.state_hash);
+    for number in [index.0, term.0, meta.timestamp.0] {
+        hasher.update(&number.to_le_bytes());
     }
+    hasher.update(payload);
+    meta.state_hash = *hasher.finalize().as_bytes();
+    Ok(writes)
 }
 
 fn read_meta(place: &Place, database: &Database, shard: ShardId) -> Result<Meta, StoreError> {

@@ -77,13 +77,8 @@ impl Model {
         let payload = entry.encode();
         let index = before.applied.next();
         let term = Term(1 + index.0 / 10);
-        let hashed = [&before.state_hash[..], &index.0.to_le_bytes(), &payload].concat();
-        let mut meta = Meta {
-            applied: index,
-            applied_term: term,
-            state_hash: *blake3::hash(&hashed).as_bytes(),
-            ..before.clone()
-        };
+        let hash_before = before.state_hash;
+        let mut meta = Meta { applied: index, applied_term: term, ..before.clone() };
         if let Entry::Commit { catalog, wall_ms, writes, .. } = entry {
             meta.timestamp = meta.timestamp.after(*wall_ms);
             for write in writes {
@@ -93,6 +88,9 @@ impl Model {
                 self.versions.insert((write.key.clone(), meta.timestamp), write.value.clone());
             }
         }
+        let numbers = [index.0, term.0, meta.timestamp.0].map(u64::to_le_bytes);
+        let hashed = [&hash_before[..], &numbers.concat(), &payload].concat();
+        meta.state_hash = *blake3::hash(&hashed).as_bytes();
         self.log.push((index, term, payload.into()));
         self.metas.push(meta);
     }
