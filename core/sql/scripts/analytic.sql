@@ -1,3 +1,5 @@
+\own-plans off
+
 CREATE TABLE t (a int PRIMARY KEY, g text, n bigint, f float8, at timestamptz, ok bool)
 
 INSERT INTO t VALUES (1, 'x', 10, 1.5, '2024-01-01', true), (2, 'y', 20, NULL, NULL, false), (3, 'x', NULL, 2.5, '2024-01-02', NULL)
@@ -36,6 +38,8 @@ INSERT INTO t (a, n) VALUES (7, 2147483648)
 SELECT a, n FROM t ORDER BY a
 
 ROLLBACK
+
+\own-plans on
 
 -- What is wrong is said as Postgres says it.
 SELECT nope FROM t

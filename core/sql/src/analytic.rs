@@ -94,7 +94,7 @@ pub(crate) struct AnalyticRun {
     pub analytic: Arc<Analytic>,
     /// Everything is read through it, so that it is in the transaction's read set.
     pub reader: Reader,
-    pub env: Env,
+    pub env: Arc<Env>,
     /// What the statement's operators may hold in memory; 53200 beyond.
     pub memory_bytes_max: usize,
 }

@@ -14,6 +14,7 @@ use sqlparser::tokenizer::Location;
 use tenet_catalog::{NO_MODIFIER, TableDescriptor, fold};
 use tenet_types::{SqlType, Value};
 
+use crate::aggregate::{Aggregate, AggregateKind};
 use crate::cast::{Context, castable, is_integer, is_number};
 use crate::error::{SqlError, SqlState};
 use crate::parse::Source;
@@ -128,9 +129,21 @@ pub(crate) struct Binder<'a> {
     pub scope: Scope<'a>,
     pub parameters: &'a mut Parameters,
     pub formats: &'a Formats,
+    /// Those that were met; `None` where there must be none.
+    pub aggregates: Option<Vec<Aggregate>>,
 }
 
-impl Binder<'_> {
+impl<'a> Binder<'a> {
+    /// For expressions without aggregates.
+    pub(crate) fn new(
+        source: &'a Source,
+        scope: Scope<'a>,
+        parameters: &'a mut Parameters,
+        formats: &'a Formats,
+    ) -> Binder<'a> {
+        Binder { source, scope, parameters, formats, aggregates: None }
+    }
+
     pub(crate) fn bind(&mut self, expr: &Expr) -> Result<Typed, Refusal> {
         let place = expr.span().start;
         match expr {
@@ -669,6 +682,11 @@ impl Binder<'_> {
                 .collect(),
             FunctionArguments::List(_) | FunctionArguments::Subquery(_) => None,
         };
+        if let (true, FunctionArguments::List(list), Some("count" | "sum" | "min" | "max")) =
+            (plain, &function.args, self.aggregates.is_some().then_some(name.as_str()))
+        {
+            return self.bind_aggregate(&name, list, place);
+        }
         let (true, Some(args)) = (plain, args) else { return elsewhere(format!("the function {name}")) };
         let fact = |fact, sql_type| Ok(Typed::known(Scalar::Fact(fact), sql_type, place));
         let text = |text: &str| Ok(Typed::known(Scalar::Constant(Value::Text(text.to_owned())), SqlType::Text, place));
@@ -712,6 +730,36 @@ impl Binder<'_> {
             ("upper", [a]) => self.bind_text_function(Function::Upper, "upper", a, SqlType::Text, place),
             _ => elsewhere(format!("the function {name}")),
         }
+    }
+
+    fn bind_aggregate(
+        &mut self,
+        name: &str,
+        list: &ast::FunctionArgumentList,
+        place: Location,
+    ) -> Result<Typed, Refusal> {
+        // One within another is none that we know.
+        let met = self.aggregates.take();
+        let plain = list.duplicate_treatment.is_none() && list.clauses.is_empty();
+        let (argument, sql_type) = match list.args.as_slice() {
+            [FunctionArg::Unnamed(FunctionArgExpr::Wildcard)] if plain && name == "count" => (None, SqlType::Bool),
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] if plain => {
+                let argument = self.bind(argument)?;
+                // What has no type yet can be counted, but neither added nor compared.
+                let argument = if name == "count" { self.settle_text(argument)? } else { argument };
+                let Some(sql_type) = argument.sql_type else { return elsewhere(format!("{name} of an unknown")) };
+                (Some(argument.scalar), sql_type)
+            }
+            _ => return elsewhere(format!("the aggregate {name}")),
+        };
+        let Some((kind, sql_type)) = AggregateKind::named(name, sql_type) else {
+            return elsewhere(format!("{name} of {sql_type}"));
+        };
+        let mut met = met.unwrap_or_default();
+        met.push(Aggregate { kind, argument });
+        let at = met.len() - 1;
+        self.aggregates = Some(met);
+        Ok(Typed::known(Scalar::Aggregate(at), sql_type, place))
     }
 
     fn bind_text_function(

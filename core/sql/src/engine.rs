@@ -61,15 +61,15 @@ impl DatabaseHandle {
 
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
-    /// Test hook: off, statements that would be point plans go the other ways.
-    pub point_plans: bool,
+    /// Test hook: off, every query goes the analytic way, and writes scan their table.
+    pub own_plans: bool,
     /// Most memory of one analytic statement; 53200 beyond.
     pub statement_memory_bytes_max: usize,
 }
 
 impl Default for EngineOptions {
     fn default() -> EngineOptions {
-        EngineOptions { point_plans: true, statement_memory_bytes_max: 256 * 1024 * 1024 }
+        EngineOptions { own_plans: true, statement_memory_bytes_max: 256 * 1024 * 1024 }
     }
 }
 

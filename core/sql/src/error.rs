@@ -221,6 +221,11 @@ impl SqlError {
         SqlError::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout")
     }
 
+    /// 53200.
+    pub fn memory_exceeded() -> SqlError {
+        SqlError::new(SqlState::OUT_OF_MEMORY, "the statement exceeds its memory limit")
+    }
+
     pub fn no_database(name: &str) -> SqlError {
         SqlError::new(SqlState::INVALID_CATALOG_NAME, format!("database \"{name}\" does not exist"))
     }

@@ -5,8 +5,10 @@
 //!  X2  A write is in the buffer only after every check on its row. A statement that failed leaves a transaction that can only be
 //!      rolled back, so what it had written before does not matter.
 
-use std::cmp::Ordering;
-use std::collections::BTreeSet;
+mod select;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -17,13 +19,12 @@ use tenet_types::{KEY_BYTES_MAX, Key, Row, Span, TXN_BYTES_MAX, Value};
 
 use crate::analytic::{self, AnalyticPlan, AnalyticRun, Batches};
 use crate::error::{SqlError, SqlState};
-use crate::plan::{
-    DeletePlan, InsertPlan, InsertSource, OrderKey, OrderSource, Projection, RowSource, SelectPlan, UpdatePlan,
-};
-use crate::plan::{prefix_span, source_table};
+use crate::plan::{DeletePlan, InsertPlan, InsertSource, Projection, RowSource, UpdatePlan};
 use crate::scalar::{Env, Scalar, is_true};
 use crate::session::Failure;
 use crate::text;
+
+pub(crate) use select::select;
 
 /// Rows that are checked against the shard in one request.
 const INSERT_BATCH_ROWS: usize = 256;
@@ -37,7 +38,9 @@ const SLEEP_SECONDS_MAX: f64 = 31_536_000.0;
 /// What a statement runs with.
 pub(crate) struct Run<'a> {
     pub transaction: &'a mut Transaction,
-    pub env: &'a Env,
+    pub env: &'a Arc<Env>,
+    /// What a statement's own sort may hold; 53200 beyond.
+    pub memory_bytes_max: usize,
     /// Makes what an analytic part needs.
     pub analytic: &'a (dyn Fn(Reader) -> AnalyticRun + Send + Sync),
 }
@@ -92,75 +95,6 @@ fn decode(table: &TableDescriptor, key: &Key, bytes: &[u8]) -> Result<Vec<Value>
     Ok(table.values_of(&Row::decode(key, bytes)?))
 }
 
-pub(crate) async fn select(plan: &SelectPlan, run: Run<'_>) -> Result<Vec<Vec<Value>>, Failure> {
-    let env = run.env;
-    let limit = count(plan.limit.as_ref(), env, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT)?;
-    let offset = count(plan.offset.as_ref(), env, "OFFSET", SqlState::INVALID_ROW_COUNT_IN_OFFSET)?.unwrap_or(0);
-    let mut rows: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();
-    let mut keep = |row: &[Value]| -> Result<(), SqlError> {
-        if holds(plan.filter.as_ref(), row, env)? {
-            let output = project(&plan.projection.scalars, row, env)?;
-            rows.push((order_values(&plan.order, row, &output, env)?, output));
-        }
-        Ok(())
-    };
-    match &plan.rows {
-        RowSource::Nothing => keep(&[])?,
-        RowSource::Keys(table, keys) => {
-            let keys = keys.keys(table, env)?;
-            for (key, value) in keys.iter().zip(run.transaction.get(&keys).await?) {
-                if let Some(bytes) = value {
-                    keep(&decode(table, key, &bytes)?)?;
-                }
-            }
-        }
-        RowSource::Scan(..) | RowSource::Query(..) => {
-            return Err(SqlError::internal("a point plan that does not read by key").into());
-        }
-    }
-    if !plan.order.is_empty() {
-        rows.sort_by(|(a, _), (b, _)| order(&plan.order, a, b));
-    }
-    Ok(rows.into_iter().map(|(_, output)| output).skip(offset).take(limit.unwrap_or(usize::MAX)).collect())
-}
-
-/// The value of LIMIT or OFFSET; `None` for NULL.
-fn count(scalar: Option<&Scalar>, env: &Env, clause: &str, state: SqlState) -> Result<Option<usize>, SqlError> {
-    let Some(scalar) = scalar else { return Ok(None) };
-    match scalar.eval(&[], env)?.as_int() {
-        None => Ok(None),
-        Some(n) => match usize::try_from(n) {
-            Ok(n) => Ok(Some(n)),
-            Err(_) => Err(SqlError::new(state, format!("{clause} must not be negative"))),
-        },
-    }
-}
-
-fn order_values(keys: &[OrderKey], row: &[Value], output: &[Value], env: &Env) -> Result<Vec<Value>, SqlError> {
-    keys.iter()
-        .map(|key| match &key.source {
-            OrderSource::Output(at) => Ok(output[*at].clone()),
-            OrderSource::Input(scalar) => scalar.eval(row, env),
-        })
-        .collect()
-}
-
-fn order(keys: &[OrderKey], a: &[Value], b: &[Value]) -> Ordering {
-    keys.iter()
-        .zip(a.iter().zip(b))
-        .map(|(key, (a, b))| match (a.is_null(), b.is_null()) {
-            (true, true) => Ordering::Equal,
-            (true, false) if key.nulls_first => Ordering::Less,
-            (false, true) if key.nulls_first => Ordering::Greater,
-            (true, false) => Ordering::Greater,
-            (false, true) => Ordering::Less,
-            (false, false) if key.descending => b.cmp(a),
-            (false, false) => a.cmp(b),
-        })
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
-}
-
 /// How long `pg_sleep` waits: not at all for NULL, and not for ever.
 pub(crate) fn sleep_duration(seconds: &Scalar, env: &Env) -> Result<Duration, SqlError> {
     match seconds.eval(&[], env)? {
@@ -169,13 +103,13 @@ pub(crate) fn sleep_duration(seconds: &Scalar, env: &Env) -> Result<Duration, Sq
     }
 }
 
-/// Every query that is not a point plan. The stream reads as it is polled.
+/// Every query that is not ours. The stream reads as it is polled.
 pub(crate) async fn query(plan: &AnalyticPlan, run: Run<'_>) -> Result<Batches, Failure> {
     analytic::execute(plan, (run.analytic)(run.transaction.reader())).await
 }
 
 pub(crate) async fn insert(plan: &InsertPlan, run: Run<'_>) -> Result<Written, Failure> {
-    let Run { transaction, env, analytic } = run;
+    let Run { transaction, env, analytic, .. } = run;
     let mut returning = Returning::new(plan.returning.as_ref());
     match &plan.source {
         InsertSource::Values(rows) => {
@@ -236,7 +170,7 @@ pub(crate) async fn update(plan: &UpdatePlan, run: Run<'_>) -> Result<Written, F
     let mut moved_bytes = 0;
     let mut rows = Rows::open(&plan.rows, plan.filter.as_ref(), &run).await?;
     let Run { transaction, env, .. } = run;
-    while let Some(batch) = rows.next(env).await? {
+    while let Some(batch) = rows.next(plan.filter.as_ref(), env).await? {
         for (old_key, old) in batch {
             let mut row = old[..table.columns.len()].to_vec();
             for (at, scalar) in &plan.assignments {
@@ -275,7 +209,7 @@ pub(crate) async fn delete(plan: &DeletePlan, run: Run<'_>) -> Result<Written, F
     let mut returning = Returning::new(plan.returning.as_ref());
     let mut rows = Rows::open(&plan.rows, plan.filter.as_ref(), &run).await?;
     let Run { transaction, env, .. } = run;
-    while let Some(batch) = rows.next(env).await? {
+    while let Some(batch) = rows.next(plan.filter.as_ref(), env).await? {
         for (key, row) in batch {
             transaction.delete(key)?;
             returning.add(&row, env)?;
@@ -284,66 +218,101 @@ pub(crate) async fn delete(plan: &DeletePlan, run: Run<'_>) -> Result<Written, F
     Ok(returning.written)
 }
 
-/// The rows that a write is about, batch by batch, as they were before it (X1).
-struct Rows<'a> {
-    table: &'a TableDescriptor,
-    filter: Option<&'a Scalar>,
+/// The rows that a statement is about, batch by batch, as they were before it (X1). Owns what it needs, so that they can stream.
+struct Rows {
+    table: Option<Arc<TableDescriptor>>,
     reader: Reader,
     left: Left,
+    /// Most rows of a page, if not all will be wanted.
+    rows_max: usize,
 }
 
 /// What is still to be read.
 enum Left {
+    /// One row without columns.
+    Unit,
     Keys(Vec<Key>),
-    Span(Span),
+    Spans(VecDeque<Span>),
     Query(Batches),
     Nothing,
 }
 
-impl<'a> Rows<'a> {
-    async fn open(source: &'a RowSource, filter: Option<&'a Scalar>, run: &Run<'_>) -> Result<Rows<'a>, Failure> {
+impl Rows {
+    async fn open(source: &RowSource, filter: Option<&Scalar>, run: &Run<'_>) -> Result<Rows, Failure> {
         let reader = run.transaction.reader();
-        let Some(table) = source_table(source) else {
-            return Err(SqlError::internal("a write without a table").into());
-        };
         let left = match source {
-            RowSource::Nothing => Left::Nothing,
+            // What no row can pass is not read.
+            _ if !may_hold(filter, run.env)? => Left::Nothing,
+            RowSource::Nothing => Left::Unit,
             RowSource::Keys(table, keys) => Left::Keys(keys.keys(table, run.env)?),
-            RowSource::Scan(table, prefix) => prefix_span(table, prefix, run.env)?.map_or(Left::Nothing, Left::Span),
+            RowSource::Scan(table, scan) => Left::Spans(scan.spans(table, run.env)?.into()),
             RowSource::Query(_, plan) => Left::Query(analytic::execute(plan, (run.analytic)(reader.clone())).await?),
         };
-        Ok(Rows { table, filter, reader, left })
+        Ok(Rows { table: source.table().cloned(), reader, left, rows_max: usize::MAX })
     }
 
-    /// Keys and rows that pass the filter; may be empty before the end.
-    async fn next(&mut self, env: &Env) -> Result<Option<Vec<(Key, Vec<Value>)>>, Failure> {
+    /// So many will do.
+    fn read_at_most(&mut self, rows_max: usize) {
+        self.rows_max = rows_max;
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.left {
+            Left::Nothing => true,
+            Left::Spans(spans) => spans.is_empty(),
+            Left::Unit | Left::Keys(_) | Left::Query(_) => false,
+        }
+    }
+
+    /// Keys and rows that pass the filter; may be empty before the end. A row without a table has no key either.
+    async fn next(&mut self, filter: Option<&Scalar>, env: &Env) -> Result<Option<Vec<(Key, Vec<Value>)>>, Failure> {
         let stored: Vec<(Key, Vec<u8>)> = match std::mem::replace(&mut self.left, Left::Nothing) {
             Left::Nothing => return Ok(None),
+            Left::Unit => {
+                return Ok(Some(if holds(filter, &[], env)? { vec![Default::default()] } else { Vec::new() }));
+            }
             Left::Keys(keys) => {
                 let values = self.reader.get(&keys).await?;
                 keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect()
             }
-            Left::Span(span) => {
-                let page = self.reader.scan(&span, PageLimit::default()).await?;
-                self.left = page.resume.map_or(Left::Nothing, |start| Left::Span(Span { start, end: span.end }));
+            Left::Spans(mut spans) => {
+                let Some(span) = spans.pop_front() else { return Ok(None) };
+                let usual = PageLimit::default();
+                let limit = PageLimit { rows: usual.rows.min(self.rows_max), ..usual };
+                let page = self.reader.scan(&span, limit).await?;
+                if let Some(start) = page.resume {
+                    spans.push_front(Span { start, end: span.end });
+                }
+                self.left = Left::Spans(spans);
                 page.rows
             }
             Left::Query(mut batches) => {
                 let Some(batch) = batches.try_next().await? else { return Ok(None) };
                 self.left = Left::Query(batches);
-                let width = self.table.columns.len();
-                return Ok(Some(batch.into_iter().map(|row| (self.table.key_of(&row[..width]), row)).collect()));
+                let table = self.table()?;
+                let width = table.columns.len();
+                return Ok(Some(batch.into_iter().map(|row| (table.key_of(&row[..width]), row)).collect()));
             }
         };
+        let table = self.table()?;
         let mut batch = Vec::with_capacity(stored.len());
         for (key, bytes) in stored {
-            let row = decode(self.table, &key, &bytes)?;
-            if holds(self.filter, &row, env)? {
+            let row = decode(table, &key, &bytes)?;
+            if holds(filter, &row, env)? {
                 batch.push((key, row));
             }
         }
         Ok(Some(batch))
     }
+
+    fn table(&self) -> Result<&TableDescriptor, SqlError> {
+        self.table.as_deref().ok_or_else(|| SqlError::internal("stored rows of no table"))
+    }
+}
+
+/// Whether any row could pass the filter, as far as that can be said without one.
+fn may_hold(filter: Option<&Scalar>, env: &Env) -> Result<bool, SqlError> {
+    filter.filter(|filter| filter.is_constant()).map_or(Ok(true), |filter| holds(Some(filter), &[], env))
 }
 
 fn check_not_null(table: &TableDescriptor, row: &[Value]) -> Result<(), SqlError> {

@@ -5,7 +5,7 @@ use tenet_types::Value;
 
 use crate::analytic;
 use crate::exec::Run;
-use crate::plan::{InsertSource, OrderSource, Plan, Planned, RowSource};
+use crate::plan::{InsertSource, KeyPlan, OrderSource, Plan, Planned, RowSource, ScanPlan};
 use crate::scalar::{Arithmetic, Comparison, Fact, Function, Scalar};
 use crate::session::Failure;
 use crate::text::{self, Formats};
@@ -33,6 +33,15 @@ pub(crate) async fn lines(planned: &Planned, run: Run<'_>) -> Result<Vec<String>
                     })
                     .collect();
                 out.push(detail(depth, "Sort Key", &keys.join(", ")));
+                depth += 1;
+            }
+            if !plan.aggregates.is_empty() {
+                out.push(line(depth, "Aggregate"));
+                let shown = plan.aggregates.iter().map(|aggregate| {
+                    let argument = aggregate.argument.as_ref().map(|argument| show(argument, table_of(&plan.rows)));
+                    format!("{}({})", aggregate.kind.name(), argument.unwrap_or_else(|| "*".to_owned()))
+                });
+                out.push(detail(depth, "Output", &shown.collect::<Vec<_>>().join(", ")));
                 depth += 1;
             }
             rows(&plan.rows, plan.filter.as_ref(), depth, run, &mut out).await?;
@@ -78,7 +87,7 @@ fn detail(depth: usize, name: &str, text: &str) -> String {
 }
 
 fn table_of(rows: &RowSource) -> Option<&TableDescriptor> {
-    crate::plan::source_table(rows).map(|table| table.as_ref())
+    rows.table().map(|table| table.as_ref())
 }
 
 async fn rows(
@@ -93,24 +102,18 @@ async fn rows(
         RowSource::Nothing => out.push(line(depth, "Result")),
         RowSource::Keys(table, keys) => {
             out.push(line(depth, &format!("Point Get on {}", table.name)));
-            let parts = table.key_positions().into_iter().zip(keys.parts()).map(|(at, alternatives)| {
-                let name = &table.columns[at].name;
-                let shown: Vec<String> = alternatives.iter().map(|a| show(a, Some(table))).collect();
-                match shown.as_slice() {
-                    [one] => format!("({name} = {one})"),
-                    many => format!("({name} IN ({}))", many.join(", ")),
-                }
-            });
-            out.push(detail(depth, "Key", &parts.collect::<Vec<_>>().join(" AND ")));
+            out.push(detail(depth, "Key", &key_parts(table, keys).join(" AND ")));
         }
-        RowSource::Scan(table, prefix) => {
+        RowSource::Scan(table, ScanPlan { prefix, low, high }) => {
             out.push(line(depth, &format!("Scan on {}", table.name)));
-            let parts: Vec<String> = table
-                .key_positions()
-                .into_iter()
-                .zip(prefix)
-                .map(|(at, value)| format!("({} = {})", table.columns[at].name, show(value, Some(table))))
-                .collect();
+            let mut parts = key_parts(table, prefix);
+            let next = table.key_positions().get(parts.len()).map(|at| &table.columns[*at].name);
+            for (bound, sign) in [(low, '>'), (high, '<')] {
+                if let (Some(bound), Some(name)) = (bound, next) {
+                    let equal = if bound.inclusive { "=" } else { "" };
+                    parts.push(format!("({name} {sign}{equal} {})", show(&bound.value, Some(table))));
+                }
+            }
             if !parts.is_empty() {
                 out.push(detail(depth, "Key", &parts.join(" AND ")));
             }
@@ -124,6 +127,19 @@ async fn rows(
         out.push(detail(depth, "Filter", &show(filter, table)));
     }
     Ok(())
+}
+
+/// What leading columns of the key may equal.
+fn key_parts(table: &TableDescriptor, keys: &KeyPlan) -> Vec<String> {
+    let parts = table.key_positions().into_iter().zip(keys.parts()).map(|(at, alternatives)| {
+        let name = &table.columns[at].name;
+        let shown: Vec<String> = alternatives.iter().map(|a| show(a, Some(table))).collect();
+        match shown.as_slice() {
+            [one] => format!("({name} = {one})"),
+            many => format!("({name} IN ({}))", many.join(", ")),
+        }
+    });
+    parts.collect()
 }
 
 /// An expression as SQL, with parentheses around everything that is not a word.
@@ -141,6 +157,7 @@ fn show(scalar: &Scalar, table: Option<&TableDescriptor>) -> String {
         Scalar::Column(at) => {
             table.and_then(|table| table.columns.get(*at)).map_or_else(|| format!("#{at}"), |c| c.name.clone())
         }
+        Scalar::Aggregate(at) => format!("#{at}"),
         Scalar::Fact(Fact::Now) => "now()".to_owned(),
         Scalar::Fact(Fact::Database) => "current_database()".to_owned(),
         Scalar::Fact(Fact::User) => "current_user".to_owned(),

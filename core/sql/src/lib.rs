@@ -5,12 +5,13 @@
 //!
 //! ```text
 //!   text ──parse──▶ Parsed ──plan (catalog)──▶ Prepared ──execute (transaction)──▶ Outcome
-//!                                 │ by primary key, or a write: our own evaluator (`scalar`, `exec`)
+//!                                 │ one table without grouping, or a write: our own evaluator (`scalar`, `exec`)
 //!                                 └ everything else: `analytic`
 //! ```
 //! What is absent: savepoints, cursors, COPY, views, indexes other than the primary, ALTER, privileges, PREPARE as a
 //! statement, LISTEN. Each is answered with 0A000 and its name.
 
+mod aggregate;
 mod analytic;
 mod bind;
 mod cast;

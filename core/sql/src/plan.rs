@@ -1,15 +1,15 @@
 //! Plans: what a statement will do, settled before it runs.
 //!
-//! A statement whose WHERE names the whole primary key takes a *point plan*: keys are computed, rows are fetched by them, and
-//! our own evaluator does the rest. A write without such a WHERE scans its table through the transaction with the same
-//! evaluator. Every other query goes the analytic way.
+//! A statement on one table whose WHERE names the whole primary key takes a *point plan*: keys are computed, rows are fetched by
+//! them, and our own evaluator does the rest. Without such a WHERE it takes a *scan plan*: the same evaluator on the rows of a part
+//! of the table, read through the transaction, and perhaps their aggregates. Every other query goes the analytic way.
 //!
 //! Invariants
 //!  P1  A plan depends on the text, the types of parameters, the catalog and the session's formats, on nothing else: it can
 //!      be kept and shared under these.
 //!  P2  The whole WHERE is evaluated again on each row that was fetched: keys only narrow where to look.
 //!
-//! Not here: joins, aggregates, subqueries (see `analytic`); costs.
+//! Not here: joins, groups, subqueries (see `analytic`); costs.
 
 mod keys;
 mod select;
@@ -31,8 +31,8 @@ use crate::scalar::Scalar;
 use crate::text::Formats;
 use crate::types;
 
-pub(crate) use keys::{RowSource, prefix_span};
-pub(crate) use select::{OrderKey, OrderSource, SelectPlan, source_table};
+pub(crate) use keys::{KeyPlan, RowSource, ScanPlan};
+pub(crate) use select::{OrderKey, OrderSource, SelectPlan};
 pub(crate) use write::{DeletePlan, InsertPlan, InsertSource, UpdatePlan};
 
 /// A column of a result.
@@ -76,8 +76,8 @@ pub(crate) struct PlanContext<'a> {
     /// Types of parameters that the client gave.
     pub hints: &'a [Option<SqlType>],
     pub analytic: &'a Analytic,
-    /// Test hook: without them, selects go the analytic way and writes scan.
-    pub point_plans: bool,
+    /// Test hook: without them, every query goes the analytic way and writes scan.
+    pub own_plans: bool,
 }
 
 #[derive(Debug)]
@@ -90,7 +90,7 @@ pub(crate) struct Planned {
 
 #[derive(Debug)]
 pub(crate) enum Plan {
-    Select(SelectPlan),
+    Select(Arc<SelectPlan>),
     Insert(InsertPlan),
     Update(UpdatePlan),
     Delete(DeletePlan),
@@ -192,7 +192,7 @@ pub(crate) fn bind_default(
     formats: &Formats,
 ) -> Result<Scalar, SqlError> {
     let mut parameters = Parameters::default();
-    let mut binder = Binder { source, scope: Scope { table: None }, parameters: &mut parameters, formats };
+    let mut binder = Binder::new(source, Scope { table: None }, &mut parameters, formats);
     let typed = binder.bind(expr).map_err(Refusal::into_error)?;
     write::assign(&mut binder, typed, column).map_err(|error| match error.state {
         SqlState::DATATYPE_MISMATCH => {

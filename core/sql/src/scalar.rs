@@ -1,6 +1,6 @@
 //! Scalar expressions: bound to types and positions by `bind`, evaluated here.
 //!
-//! The evaluator serves point plans, constant selects, defaults and the WHERE of writes. What it knows it does as Postgres
+//! The evaluator serves plans by key and by scan, constant selects, defaults and the WHERE of writes. What it knows it does as Postgres
 //! does: same results, same types, same errors. What it does not know never reaches it.
 //!
 //! Invariants
@@ -22,6 +22,8 @@ pub(crate) enum Scalar {
     Parameter(usize),
     /// Position in the row.
     Column(usize),
+    /// Position among the statement's aggregates, whose results are then the row.
+    Aggregate(usize),
     Fact(Fact),
     Negate(Box<Scalar>),
     /// Of two numbers of the type, which is the result's.
@@ -104,6 +106,17 @@ pub(crate) struct Env {
 }
 
 impl Comparison {
+    /// The one that holds of the same two operands the other way round.
+    pub(crate) fn flipped(self) -> Comparison {
+        match self {
+            Comparison::Equal | Comparison::NotEqual => self,
+            Comparison::Less => Comparison::Greater,
+            Comparison::LessEqual => Comparison::GreaterEqual,
+            Comparison::Greater => Comparison::Less,
+            Comparison::GreaterEqual => Comparison::LessEqual,
+        }
+    }
+
     pub(crate) fn holds(self, order: Ordering) -> bool {
         match self {
             Comparison::Equal => order.is_eq(),
@@ -119,26 +132,38 @@ impl Comparison {
 impl Scalar {
     /// Whether the value is the same for every row.
     pub(crate) fn is_constant(&self) -> bool {
+        !self.contains(&|scalar| matches!(scalar, Scalar::Column(_) | Scalar::Aggregate(_)))
+    }
+
+    /// Whether it, or a part of it, is such a one.
+    pub(crate) fn contains(&self, such: &impl Fn(&Scalar) -> bool) -> bool {
+        such(self) || self.parts().into_iter().any(|part| part.contains(such))
+    }
+
+    /// The expressions that it is made of.
+    fn parts(&self) -> Vec<&Scalar> {
         match self {
-            Scalar::Column(_) => false,
-            Scalar::Constant(_) | Scalar::Parameter(_) | Scalar::Fact(_) => true,
+            Scalar::Constant(_) | Scalar::Parameter(_) | Scalar::Column(_) | Scalar::Aggregate(_) | Scalar::Fact(_) => {
+                Vec::new()
+            }
             Scalar::Negate(a)
             | Scalar::Not(a)
             | Scalar::IsNull(a)
             | Scalar::Is(a, _)
             | Scalar::Cast(a, _)
             | Scalar::Call(_, a)
-            | Scalar::Limit { text: a, .. } => a.is_constant(),
+            | Scalar::Limit { text: a, .. } => vec![a],
             Scalar::Arithmetic(_, _, a, b)
             | Scalar::Compare(_, a, b)
             | Scalar::IsDistinct(a, b)
             | Scalar::Like { text: a, pattern: b, .. }
             | Scalar::Concat(a, b)
-            | Scalar::NullIf(a, b) => a.is_constant() && b.is_constant(),
-            Scalar::And(all) | Scalar::Or(all) | Scalar::Coalesce(all) => all.iter().all(Scalar::is_constant),
-            Scalar::In(a, list) => a.is_constant() && list.iter().all(Scalar::is_constant),
+            | Scalar::NullIf(a, b) => vec![a, b],
+            Scalar::And(all) | Scalar::Or(all) | Scalar::Coalesce(all) => all.iter().collect(),
+            Scalar::In(a, list) => std::iter::once(a.as_ref()).chain(list).collect(),
             Scalar::Case { branches, otherwise } => {
-                branches.iter().all(|(when, then)| when.is_constant() && then.is_constant()) && otherwise.is_constant()
+                let branches = branches.iter().flat_map(|(when, then)| [when, then]);
+                branches.chain([otherwise.as_ref()]).collect()
             }
         }
     }
@@ -148,7 +173,7 @@ impl Scalar {
         Ok(match self {
             Scalar::Constant(value) => value.clone(),
             Scalar::Parameter(at) => env.params[*at].clone(),
-            Scalar::Column(at) => row[*at].clone(),
+            Scalar::Column(at) | Scalar::Aggregate(at) => row[*at].clone(),
             Scalar::Fact(Fact::Now) => Value::Timestamptz(env.now_us),
             Scalar::Fact(Fact::Database) => Value::Text(env.database.clone()),
             Scalar::Fact(Fact::User) => Value::Text(env.user.clone()),
@@ -271,7 +296,7 @@ fn arithmetic(op: Arithmetic, sql_type: SqlType, a: &Value, b: &Value) -> Result
     result.ok_or_else(|| cast::out_of_range(sql_type)).and_then(|v| cast::int(v, sql_type))
 }
 
-fn float_arithmetic(op: Arithmetic, a: f64, b: f64) -> Result<f64, SqlError> {
+pub(crate) fn float_arithmetic(op: Arithmetic, a: f64, b: f64) -> Result<f64, SqlError> {
     let result = match op {
         Arithmetic::Add => a + b,
         Arithmetic::Subtract => a - b,

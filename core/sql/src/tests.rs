@@ -41,6 +41,7 @@ scripts! {
     psql_catalog,
     requests,
     select_by_key,
+    select_by_scan,
     settings,
     transactions,
     unsupported,

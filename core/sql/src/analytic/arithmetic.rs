@@ -25,6 +25,7 @@ use tenet_types::SqlType;
 
 use super::convert::{name, sql_type};
 use super::own::cast_to;
+use crate::aggregate::{FloatSum, IntegerSum};
 use crate::bind::NO_OPERATOR_HINT;
 use crate::cast::is_number;
 use crate::{SqlError, SqlState};
@@ -210,8 +211,12 @@ impl ScalarUDFImpl for Arithmetic {
     }
 }
 
+fn external<T>(error: SqlError) -> Result<T> {
+    Err(DataFusionError::External(Box::new(error)))
+}
+
 fn fail<T>(state: SqlState, text: &str) -> Result<T> {
-    Err(DataFusionError::External(Box::new(SqlError::new(state, text))))
+    external(SqlError::new(state, text))
 }
 
 impl Operation {
@@ -304,7 +309,7 @@ impl AggregateUDFImpl for Sum {
         }
         Ok(match args.return_field.data_type() {
             DataType::Float64 => Box::new(FloatSum::default()),
-            _ => Box::new(IntSum::default()),
+            _ => Box::new(IntegerSum::default()),
         })
     }
 
@@ -318,27 +323,14 @@ impl AggregateUDFImpl for Sum {
     }
 }
 
-/// 128 bits hold the sum of as many 64-bit numbers as there can be rows.
-#[derive(Debug, Default)]
-struct IntSum {
-    total: i128,
-    count: i64,
-}
-
-impl Accumulator for IntSum {
+impl Accumulator for IntegerSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for value in values[0].as_primitive::<Int64Type>().iter().flatten() {
-            self.total += i128::from(value);
-            self.count += 1;
-        }
+        values[0].as_primitive::<Int64Type>().iter().flatten().for_each(|value| self.add(value));
         Ok(())
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for value in values[0].as_primitive::<Int64Type>().iter().flatten() {
-            self.total -= i128::from(value);
-            self.count -= 1;
-        }
+        values[0].as_primitive::<Int64Type>().iter().flatten().for_each(|value| self.remove(value));
         Ok(())
     }
 
@@ -347,48 +339,32 @@ impl Accumulator for IntSum {
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        if self.count == 0 {
-            return Ok(ScalarValue::Int64(None));
-        }
-        match i64::try_from(self.total) {
-            Ok(total) => Ok(ScalarValue::Int64(Some(total))),
-            Err(_) => fail(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "bigint out of range"),
-        }
+        self.total().map(ScalarValue::Int64).or_else(external)
     }
 
     fn size(&self) -> usize {
-        size_of::<IntSum>()
+        size_of::<IntegerSum>()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Decimal128(Some(self.total), 38, 0), ScalarValue::Int64(Some(self.count))])
+        Ok(vec![ScalarValue::Decimal128(Some(self.sum), 38, 0), ScalarValue::Int64(Some(self.count))])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let totals = states[0].as_primitive::<Decimal128Type>();
-        self.total += totals.iter().flatten().sum::<i128>();
+        self.sum += totals.iter().flatten().sum::<i128>();
         self.count += cast(&states[1], &DataType::Int64)?.as_primitive::<Int64Type>().iter().flatten().sum::<i64>();
         Ok(())
     }
 }
 
-#[derive(Debug, Default)]
-struct FloatSum {
-    total: f64,
-    count: i64,
-}
-
 impl Accumulator for FloatSum {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        for value in values[0].as_primitive::<Float64Type>().iter().flatten() {
-            self.total += value;
-            self.count += 1;
-        }
-        Ok(())
+        values[0].as_primitive::<Float64Type>().iter().flatten().try_for_each(|value| self.add(value)).or_else(external)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        Ok(ScalarValue::Float64((self.count > 0).then_some(self.total)))
+        Ok(ScalarValue::Float64(self.total()))
     }
 
     fn size(&self) -> usize {
@@ -396,12 +372,15 @@ impl Accumulator for FloatSum {
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        Ok(vec![ScalarValue::Float64(Some(self.total)), ScalarValue::Int64(Some(self.count))])
+        Ok(vec![ScalarValue::Float64(Some(self.sum)), ScalarValue::Int64(Some(self.count))])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.total += states[0].as_primitive::<Float64Type>().iter().flatten().sum::<f64>();
-        self.count += states[1].as_primitive::<Int64Type>().iter().flatten().sum::<i64>();
+        let (sums, counts) = (states[0].as_primitive::<Float64Type>(), states[1].as_primitive::<Int64Type>());
+        for (sum, count) in sums.iter().flatten().zip(counts.iter().flatten()).filter(|(_, count)| *count > 0) {
+            self.add(sum).or_else(external)?;
+            self.count += count - 1;
+        }
         Ok(())
     }
 }

@@ -30,9 +30,7 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
         DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
         DataFusionError::SchemaError(inner, _) => from_schema(*inner),
         DataFusionError::NotImplemented(what) => not_implemented(&what),
-        DataFusionError::ResourcesExhausted(what) => {
-            SqlError::new(SqlState::OUT_OF_MEMORY, "the statement exceeds its memory limit").detail(what)
-        }
+        DataFusionError::ResourcesExhausted(what) => SqlError::memory_exceeded().detail(what),
         DataFusionError::SQL(inner, _) => SqlError::new(SqlState::SYNTAX_ERROR, inner.to_string()),
         DataFusionError::Plan(text) => planning(&text),
         DataFusionError::Execution(text) => executing(&text),

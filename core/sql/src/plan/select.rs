@@ -1,4 +1,4 @@
-//! SELECT: from one table by its primary key, from nothing, or the analytic way.
+//! SELECT: from one table by key or by scan, from nothing, or the analytic way.
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use sqlparser::ast::{
 };
 use tenet_types::SqlType;
 
+use crate::aggregate::Aggregate;
 use crate::analytic;
 use crate::bind::{Binder, Parameters, Refusal, Scope, fold_ident};
 use crate::cast::Context;
@@ -21,7 +22,10 @@ use crate::scalar::Scalar;
 pub(crate) struct SelectPlan {
     pub rows: RowSource,
     pub filter: Option<Scalar>,
+    /// If there are any, the result is one row, of expressions on these.
+    pub aggregates: Vec<Aggregate>,
     pub projection: Projection,
+    /// Empty when rows come in that order by themselves.
     pub order: Vec<OrderKey>,
     /// bigint; NULL is no limit.
     pub limit: Option<Scalar>,
@@ -52,12 +56,12 @@ pub(crate) fn plan_query(
     if let Some(seconds) = plan_sleep(query, context, parameters)? {
         return Ok(Plan::Sleep(seconds));
     }
-    if context.point_plans {
+    if context.own_plans {
         let mut tried = parameters.clone();
-        match plan_point(query, context, &mut tried) {
+        match plan_own(query, context, &mut tried) {
             Ok(Some(plan)) => {
                 *parameters = tried;
-                return Ok(Plan::Select(plan));
+                return Ok(Plan::Select(Arc::new(plan)));
             }
             Ok(None) | Err(Refusal::Elsewhere(_)) => {}
             Err(Refusal::Wrong(error)) => return Err(error),
@@ -84,7 +88,7 @@ fn plan_sleep(
         return Ok(None);
     }
     let scope = Scope { table: None };
-    let mut binder = Binder { source: context.source, scope, parameters, formats: context.formats };
+    let mut binder = Binder::new(context.source, scope, parameters, context.formats);
     let typed = binder.bind(seconds).map_err(Refusal::into_error)?;
     match binder.coerce(typed, SqlType::Float8, Context::Implicit)? {
         Some(typed) => Ok(Some(typed.scalar)),
@@ -93,7 +97,7 @@ fn plan_sleep(
 }
 
 /// `None` when the query is of another kind; [`Refusal::Elsewhere`] when an expression is.
-fn plan_point(
+fn plan_own(
     query: &Query,
     context: PlanContext<'_>,
     parameters: &mut Parameters,
@@ -113,17 +117,26 @@ fn plan_point(
         _ => return Ok(None),
     };
     let scope = Scope { table: table.map(|(table, alias)| (table.as_ref(), alias.as_str())) };
-    let mut binder = Binder { source: context.source, scope, parameters, formats: context.formats };
+    let mut binder = Binder::new(context.source, scope, parameters, context.formats);
     let filter = select.selection.as_ref().map(|e| binder.bind_bool(e, "WHERE")).transpose()?;
-    let rows = match table {
-        None => RowSource::Nothing,
-        Some((table, _)) => match RowSource::of(table, filter.as_ref(), true) {
-            keys @ RowSource::Keys(..) => keys,
-            RowSource::Nothing | RowSource::Scan(..) | RowSource::Query(..) => return Ok(None),
-        },
-    };
+    let rows = table.map_or(RowSource::Nothing, |(table, _)| RowSource::of(table, filter.as_ref(), true));
+    binder.aggregates = Some(Vec::new());
     let projection = plan_projection(&mut binder, &select.projection)?;
-    let order = plan_order(&mut binder, query.order_by.as_ref(), &projection)?;
+    let mut order = plan_order(&mut binder, query.order_by.as_ref(), &projection)?;
+    let aggregates = binder.aggregates.take().unwrap_or_default();
+    if !aggregates.is_empty() {
+        let of_a_row = |scalar: &Scalar| scalar.contains(&|part| matches!(part, Scalar::Column(_)));
+        let keys = order.iter().filter_map(|key| match &key.source {
+            OrderSource::Output(_) => None,
+            OrderSource::Input(scalar) => Some(scalar),
+        });
+        if projection.scalars.iter().chain(keys).any(of_a_row) {
+            return Err(Refusal::Elsewhere("a column beside an aggregate".to_owned()));
+        }
+    }
+    if !aggregates.is_empty() || comes_in_order(&rows, &projection, &order) {
+        order.clear();
+    }
     binder.scope = Scope { table: None };
     let (limit, offset) = match &query.limit_clause {
         None => (None, None),
@@ -135,7 +148,7 @@ fn plan_point(
             return Err(foreign_clause("LIMIT #,#").into());
         }
     };
-    Ok(Some(SelectPlan { rows, filter, projection, order, limit, offset }))
+    Ok(Some(SelectPlan { rows, filter, aggregates, projection, order, limit, offset }))
 }
 
 /// Clauses that Postgres does not have and that must not be ignored.
@@ -282,10 +295,16 @@ fn plan_count(binder: &mut Binder<'_>, expr: &Expr, clause: &str) -> Result<Scal
     }
 }
 
-/// `Arc` of the table that a point plan reads, for EXPLAIN.
-pub(crate) fn source_table(rows: &RowSource) -> Option<&Arc<tenet_catalog::TableDescriptor>> {
-    match rows {
-        RowSource::Nothing => None,
-        RowSource::Keys(table, _) | RowSource::Scan(table, _) | RowSource::Query(table, _) => Some(table),
-    }
+/// Whether the order is that of the primary key, in which keys and scans give rows.
+fn comes_in_order(rows: &RowSource, projection: &Projection, order: &[OrderKey]) -> bool {
+    let Some(table) = rows.table() else { return false };
+    let mut left = table.key_positions().into_iter();
+    order.iter().all(|key| {
+        let scalar = match &key.source {
+            OrderSource::Output(at) => &projection.scalars[*at],
+            OrderSource::Input(scalar) => scalar,
+        };
+        // Once the whole key has been compared, no two rows are left to be ordered.
+        left.next().is_none_or(|at| !key.descending && matches!(scalar, Scalar::Column(column) if *column == at))
+    })
 }

@@ -213,8 +213,7 @@ fn plan_values(
     let Defaults { table, context } = defaults;
     let width = values.rows.first().map_or(0, |row| row.content.len());
     let filled = (0..table.columns.len()).map(|at| defaults.of(at)).collect::<Result<Vec<_>, _>>()?;
-    let mut binder =
-        Binder { source: context.source, scope: Scope { table: None }, parameters, formats: context.formats };
+    let mut binder = Binder::new(context.source, Scope { table: None }, parameters, context.formats);
     let mut rows = Vec::with_capacity(values.rows.len());
     for row in &values.rows {
         let row = &row.content;
@@ -265,8 +264,7 @@ fn plan_insert_query(
     let hints: Vec<Option<SqlType>> = plan.params.iter().copied().map(Some).collect();
     *parameters = Parameters::new(&hints);
     let mut scalars = (0..table.columns.len()).map(|at| defaults.of(at)).collect::<Result<Vec<_>, _>>()?;
-    let mut binder =
-        Binder { source: context.source, scope: Scope { table: None }, parameters, formats: context.formats };
+    let mut binder = Binder::new(context.source, Scope { table: None }, parameters, context.formats);
     for ((at, column), target) in plan.columns.iter().enumerate().zip(targets) {
         let typed = Typed {
             scalar: Scalar::Column(at),
@@ -292,12 +290,7 @@ pub(crate) fn plan_update(
     }
     let (table, alias) = target_table(&update.table, context)?;
     let targets = update_targets(&table, &update.assignments, context)?;
-    let mut binder = Binder {
-        source: context.source,
-        scope: Scope { table: Some((&table, &alias)) },
-        parameters,
-        formats: context.formats,
-    };
+    let mut binder = Binder::new(context.source, Scope { table: Some((&table, &alias)) }, parameters, context.formats);
     // What our binder does not know becomes a further column of the query that finds the rows.
     let mut assignments = Vec::new();
     let mut asked: Vec<(usize, &Expr)> = Vec::new();
@@ -399,11 +392,11 @@ fn plan_rows(
 ) -> Result<(RowSource, Option<Scalar>, Vec<(usize, Scalar)>), SqlError> {
     let scope = Scope { table: Some((table, alias)) };
     let mut tried = parameters.clone();
-    let mut binder = Binder { source: context.source, scope, parameters: &mut tried, formats: context.formats };
+    let mut binder = Binder::new(context.source, scope, &mut tried, context.formats);
     match selection.map(|e| binder.bind_bool(e, "WHERE")).transpose() {
         Ok(filter) if asked.is_empty() => {
             *parameters = tried;
-            return Ok((RowSource::of(table, filter.as_ref(), context.point_plans), filter, Vec::new()));
+            return Ok((RowSource::of(table, filter.as_ref(), context.own_plans), filter, Vec::new()));
         }
         Err(Refusal::Wrong(error)) => return Err(error),
         Ok(_) | Err(Refusal::Elsewhere(_)) => {}
@@ -420,7 +413,7 @@ fn plan_rows(
     let plan = analytic::prepare(&query, context, &hints)?;
     let known: Vec<Option<SqlType>> = plan.params.iter().copied().map(Some).collect();
     *parameters = Parameters::new(&known);
-    let mut binder = Binder { source: context.source, scope, parameters, formats: context.formats };
+    let mut binder = Binder::new(context.source, scope, parameters, context.formats);
     let mut values = Vec::new();
     for (n, (at, expr)) in asked.iter().enumerate() {
         let position = table.columns.len() + n;
@@ -460,7 +453,7 @@ fn plan_returning(
 ) -> Result<Option<Projection>, SqlError> {
     let Some(items) = items else { return Ok(None) };
     let scope = Scope { table: Some((table, alias)) };
-    let mut binder = Binder { source: context.source, scope, parameters, formats: context.formats };
+    let mut binder = Binder::new(context.source, scope, parameters, context.formats);
     plan_projection(&mut binder, items).map(Some).map_err(Refusal::into_error)
 }
 

@@ -51,7 +51,7 @@ impl Session {
             formats: &formats,
             hints,
             analytic: &engine.analytic,
-            point_plans: engine.options.point_plans,
+            own_plans: engine.options.own_plans,
         };
         let planned = match plan::plan(parsed, context) {
             Ok(planned) => Arc::new(planned),
@@ -114,23 +114,23 @@ impl Session {
             return self.run_ddl(&prepared.parsed).await;
         }
         let active = self.active.as_mut().expect("begun above");
-        let env = Env {
+        let env = Arc::new(Env {
             params: params.to_vec(),
             now_us: active.now_us,
             database: self.database.name.clone(),
             user: self.user.clone(),
             formats: self.settings.formats().clone(),
-        };
+        });
         let engine = self.engine.clone();
         let memory_bytes_max = engine.options.statement_memory_bytes_max;
         let analytic =
             |reader| AnalyticRun { analytic: engine.analytic.clone(), reader, env: env.clone(), memory_bytes_max };
-        let run = Run { transaction: &mut active.transaction, env: &env, analytic: &analytic };
+        let run = Run { transaction: &mut active.transaction, env: &env, memory_bytes_max, analytic: &analytic };
         let columns = || planned.columns.clone().unwrap_or_default();
         match &planned.plan {
             Plan::Select(plan) => {
-                let rows = exec::select(plan, run).await?;
-                Ok(rows_outcome(columns(), rows, RowsTag::Select))
+                let rows = stop.clone().guard(exec::select(plan, run).await?);
+                Ok(Outcome::Rows { columns: columns(), rows, tag: RowsTag::Select })
             }
             Plan::Analytic(plan) => {
                 let rows = stop.clone().guard(exec::query(plan, run).await?);

@@ -6,7 +6,7 @@
 //!   \requests                 shard requests since this was last asked
 //!   \commit-answer ERROR      the shard's answer to the next commit: conflict, unknown, unavailable, changed
 //!   \advance MS               lets time pass
-//!   \point-plans off          for sessions to come (a new engine over the same shards)
+//!   \own-plans off          for sessions to come (a new engine over the same shards)
 //! ```
 
 use std::collections::BTreeMap;
@@ -58,8 +58,8 @@ impl Default for Script {
     }
 }
 
-fn engine(clock: &FakeClock, memory: &Arc<Memory>, databases: &Arc<FakeDatabases>, point_plans: bool) -> Arc<Engine> {
-    let options = EngineOptions { point_plans, ..EngineOptions::default() };
+fn engine(clock: &FakeClock, memory: &Arc<Memory>, databases: &Arc<FakeDatabases>, own_plans: bool) -> Arc<Engine> {
+    let options = EngineOptions { own_plans, ..EngineOptions::default() };
     Engine::new(seam(clock), memory.clone(), databases.clone(), options)
 }
 
@@ -85,7 +85,7 @@ impl Script {
     }
 
     /// A new engine, as another node would have, with its sessions.
-    pub fn set_point_plans(&mut self, on: bool) {
+    pub fn set_own_plans(&mut self, on: bool) {
         self.engine = engine(&self.clock, &self.memory, &self.databases, on);
         self.sessions.clear();
         self.connect("a", "postgres").unwrap();
@@ -192,7 +192,7 @@ impl Script {
                 self.memory.with(SHARD, |shard| shard.commit_answers.push(answer));
             }
             "advance" => self.clock.advance(Duration::from_millis(rest.parse().expect("milliseconds"))),
-            "point-plans" => self.set_point_plans(rest == "on"),
+            "own-plans" => self.set_own_plans(rest == "on"),
             other => panic!("no such command: {other}"),
         }
     }
