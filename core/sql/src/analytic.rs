@@ -33,21 +33,22 @@ mod source;
 mod table;
 
 use std::any::Any;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::execution::TaskContext;
 use datafusion::execution::context::{SessionConfig, SessionState};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::memory_pool::{GreedyMemoryPool, MemoryPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
-use datafusion::physical_plan::{displayable, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, displayable, execute_stream};
 use datafusion::sql::planner::{ParserOptions, PlannerContext, SqlToRel};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -84,6 +85,8 @@ pub(crate) struct Analytic {
 #[derive(Clone, Debug)]
 pub(crate) struct AnalyticPlan {
     plan: LogicalPlan,
+    /// The same optimized, once it has been: good for a run that puts nothing in.
+    optimized: OnceLock<LogicalPlan>,
     /// Types of $1, $2, …
     pub params: Vec<SqlType>,
     pub columns: Vec<Column>,
@@ -115,7 +118,7 @@ impl Default for Analytic {
         options.sql_parser.default_null_ordering = "nulls_max".to_owned();
         let base = SessionStateBuilder::new()
             .with_config(config)
-            .with_runtime_env(runtime(usize::MAX))
+            .with_runtime_env(runtime())
             .with_default_features()
             .with_physical_optimizer_rule(Arc::new(serial::OnePartition))
             .build();
@@ -146,7 +149,7 @@ pub(crate) fn prepare(
         .map_err(errors::from_datafusion)?;
     let params = parameters(&plan, hints, count)?;
     let columns = columns_of(&plan, names)?;
-    Ok(AnalyticPlan { plan, params, columns })
+    Ok(AnalyticPlan { plan, optimized: OnceLock::new(), params, columns })
 }
 
 /// Runs a planned query. The first batch has been computed when this returns, so that a change of the catalog shows while the
@@ -154,13 +157,9 @@ pub(crate) fn prepare(
 pub(crate) async fn execute(plan: &AnalyticPlan, run: AnalyticRun) -> Result<Batches, Failure> {
     let snapshot = Snapshot::new(run.reader);
     let changed = snapshot.catalog_changed.clone();
-    let state = run.analytic.state(Some(snapshot), run.memory_bytes_max);
-    let bound = bind(plan, &run.env)?;
-    let physical = state
-        .create_physical_plan(&state.optimize(&bound).map_err(errors::from_datafusion)?)
-        .await
-        .map_err(errors::from_datafusion)?;
-    let batches = execute_stream(physical, state.task_ctx()).map_err(errors::from_datafusion)?;
+    let physical = run.analytic.physical(plan, &run.env).await?;
+    let task = run.analytic.task(snapshot, run.memory_bytes_max);
+    let batches = execute_stream(physical, task).map_err(errors::from_datafusion)?;
     let types: Vec<SqlType> = plan.columns.iter().map(|column| column.sql_type).collect();
     let mut rows = batches.map(move |batch| rows_of(&batch.map_err(errors::from_datafusion)?, &types)).boxed();
     let first = match rows.next().await {
@@ -174,24 +173,37 @@ pub(crate) async fn execute(plan: &AnalyticPlan, run: AnalyticRun) -> Result<Bat
 
 /// DataFusion's own account of how it would run, a line each.
 pub(crate) async fn explain(plan: &AnalyticPlan, run: AnalyticRun) -> Result<Vec<String>, SqlError> {
-    let state = run.analytic.state(None, run.memory_bytes_max);
-    let optimized = state.optimize(&bind(plan, &run.env)?).map_err(errors::from_datafusion)?;
-    let physical = state.create_physical_plan(&optimized).await.map_err(errors::from_datafusion)?;
+    let physical = run.analytic.physical(plan, &run.env).await?;
     let text = format!("{}", displayable(physical.as_ref()).indent(false));
     Ok(text.lines().map(str::to_owned).collect())
 }
 
 impl Analytic {
-    /// The shared state with this statement's reader and memory.
-    fn state(&self, snapshot: Option<Snapshot>, memory_bytes: usize) -> SessionState {
-        let mut config = self.base.config().clone();
-        if let Some(snapshot) = snapshot {
-            config.set_extension(Arc::new(snapshot));
-        }
-        SessionStateBuilder::new_from_existing(self.base.clone())
-            .with_config(config)
-            .with_runtime_env(runtime(memory_bytes))
-            .build()
+    /// What DataFusion will run. Made anew for each run, because operators have state.
+    async fn physical(&self, plan: &AnalyticPlan, env: &Env) -> Result<Arc<dyn ExecutionPlan>, SqlError> {
+        let bound = bind(plan, env)?;
+        let optimize = |bound| self.base.optimize(bound).map_err(errors::from_datafusion);
+        let optimized = match plan.optimized.get().filter(|_| !bound.transformed) {
+            Some(kept) => kept.clone(),
+            None if bound.transformed => optimize(&bound.data)?,
+            None => {
+                let optimized = optimize(&bound.data)?;
+                plan.optimized.get_or_init(|| optimized).clone()
+            }
+        };
+        let planner = self.base.query_planner();
+        planner.create_physical_plan(&optimized, &self.base).await.map_err(errors::from_datafusion)
+    }
+
+    /// What operators are given when they run: this statement's reader and memory. They were given their functions when they were
+    /// planned.
+    fn task(&self, snapshot: Snapshot, memory_bytes: usize) -> Arc<TaskContext> {
+        let config = self.base.config().clone().with_extension(Arc::new(snapshot));
+        let memory_pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(memory_bytes));
+        let runtime = Arc::new(RuntimeEnv { memory_pool, ..self.base.runtime_env().as_ref().clone() });
+        let id = self.base.session_id().to_owned();
+        let (scalar, higher_order, aggregate, window) = Default::default();
+        Arc::new(TaskContext::new(None, id, config, scalar, higher_order, aggregate, window, runtime))
     }
 }
 
@@ -210,8 +222,8 @@ fn parameters(plan: &LogicalPlan, hints: &[Option<SqlType>], count: usize) -> Re
         .collect()
 }
 
-/// Puts in the parameters and what the session knows (A4).
-fn bind(planned: &AnalyticPlan, env: &Env) -> Result<LogicalPlan, SqlError> {
+/// Puts in the parameters and what the session knows (A4); says whether there was anything to put in.
+fn bind(planned: &AnalyticPlan, env: &Env) -> Result<Transformed<LogicalPlan>, SqlError> {
     if env.params.len() < planned.params.len() {
         let text = format!("the statement has {} parameters, {} were given", planned.params.len(), env.params.len());
         return Err(SqlError::new(SqlState::PROTOCOL_VIOLATION, text));
@@ -228,7 +240,9 @@ fn bind(planned: &AnalyticPlan, env: &Env) -> Result<LogicalPlan, SqlError> {
             Ok(expr.transform_up(|expr| Ok(replace_fact(expr, env)))?.update_data(|expr| name.restore(expr)))
         })
     });
-    Ok(facts.map_err(errors::from_datafusion)?.data)
+    let mut bound = facts.map_err(errors::from_datafusion)?;
+    bound.transformed |= !planned.params.is_empty();
+    Ok(bound)
 }
 
 fn replace_fact(expr: Expr, env: &Env) -> Transformed<Expr> {
@@ -238,18 +252,17 @@ fn replace_fact(expr: Expr, env: &Env) -> Transformed<Expr> {
         return Transformed::yes(Expr::Literal(fact.value(env), None));
     }
     match function.downcast_ref::<Own>() {
-        Some(own) => {
+        Some(own) if !own.has_formats(&env.formats) => {
             let func = own.with_formats(&env.formats);
             Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args: call.args.clone() }))
         }
-        None => Transformed::no(expr),
+        Some(_) | None => Transformed::no(expr),
     }
 }
 
-fn runtime(memory_bytes: usize) -> Arc<RuntimeEnv> {
+fn runtime() -> Arc<RuntimeEnv> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
         .with_disk_manager_builder(disk)
         .build_arc()
         .expect("a runtime without a disk has nothing that could fail")

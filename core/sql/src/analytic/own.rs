@@ -86,6 +86,10 @@ fn external<T>(error: SqlError) -> Result<T> {
 }
 
 impl Own {
+    pub fn has_formats(&self, formats: &Formats) -> bool {
+        self.formats == *formats
+    }
+
     /// The same function for a session with these formats.
     pub fn with_formats(&self, formats: &Formats) -> Arc<ScalarUDF> {
         function(self.kind.clone(), formats.clone())
