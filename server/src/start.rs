@@ -67,8 +67,9 @@ pub enum StartError {
     Listen { option: &'static str, source: std::io::Error },
     #[error(transparent)]
     Folder(#[from] FolderError),
-    #[error(transparent)]
-    Node(#[from] NodeError),
+    /// Paths in the reason are relative to the folder.
+    #[error("{source} (data folder {data})")]
+    Node { source: NodeError, data: String },
     #[error("cannot start: {0}")]
     System(#[from] std::io::Error),
     #[error("did not end in {} s; what was acknowledged is in the log", STOP_WITHIN.as_secs())]
@@ -97,6 +98,8 @@ pub fn start(options: StartOptions) -> Result<(), StartError> {
 async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Result<(), StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    // Its default is death without a word. Handled, a write beyond `ulimit -f` fails like one on a full disk.
+    let _file_too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()))?;
     let seam = seam::open(&options.data)?;
     // Both before the node starts, which may wait for others: a port in use is said at once.
     let sql = listen(&seam, "--listen", &options.listen).await?;
@@ -106,13 +109,17 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
     };
     let (sql_address, admin_address) = (sql.address(), admin.as_ref().map(|admin| admin.address().0));
 
-    let node_options =
-        NodeOptions { node: NodeId(options.node), peers, peer_listen: options.peer_listen, ..NodeOptions::single() };
+    let node_options = NodeOptions {
+        node: NodeId(options.node),
+        peers,
+        peer_listen: options.peer_listen.clone(),
+        ..NodeOptions::single()
+    };
     let node = tokio::select! {
         biased;
         _ = terminate.recv() => return Ok(()),
         _ = interrupt.recv() => return Ok(()),
-        node = Node::start(seam.clone(), node_options) => node?,
+        node = Node::start(seam.clone(), node_options) => node.map_err(|source| node_error(source, &options))?,
     };
     let (stop, stopped) = watch::channel(false);
     let (front_ended, front_end) = oneshot::channel();
@@ -148,13 +155,17 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
     };
     tokio::select! {
         biased;
-        ended = end => ended?,
+        ended = end => ended.map_err(|source| node_error(source, &options))?,
         _ = terminate.recv() => return Err(StartError::StopTooSlow),
         _ = interrupt.recv() => return Err(StartError::StopTooSlow),
         () = tokio::time::sleep(STOP_WITHIN) => return Err(StartError::StopTooSlow),
     }
     tracing::info!("ended");
     Ok(())
+}
+
+fn node_error(source: NodeError, options: &StartOptions) -> StartError {
+    StartError::Node { source, data: options.data.display().to_string() }
 }
 
 async fn listen(seam: &Seam, option: &'static str, address: &Address) -> Result<Box<dyn Listener>, StartError> {

@@ -23,7 +23,9 @@ pub enum StoreError {
     #[error("store file {path} is damaged: {what}{}; replace this replica, or restore the file from a backup", at_key(.key))]
     Damaged { path: String, what: String, key: Option<Key> },
     /// The disk is full. The store is dead; open it again when there is room.
-    #[error("no space left on the disk for store file {path}")]
+    #[error(
+        "the disk is full: no space for store file {path}; make room and start the node again, nothing acknowledged is lost"
+    )]
     Full { path: String, source: io::Error },
     /// The store is dead; open it again, or give the replica up.
     #[error("store file {path}: {what} failed: {source}")]

@@ -9,7 +9,7 @@ pub enum WalError {
     #[error("cannot {what} {path}: {source}")]
     Io { what: &'static str, path: String, source: io::Error },
     /// The disk is full. From `append` the log is poisoned from now on.
-    #[error("cannot {what} {path}: the disk is full")]
+    #[error("cannot {what} {path}: the disk is full; make room and start the node again, nothing acknowledged is lost")]
     Full { what: &'static str, path: String },
     /// Bytes that were acknowledged are not what was written.
     #[error("the log is damaged: {what} in {path} at byte {offset}; {remedy}")]

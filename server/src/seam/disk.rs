@@ -1,4 +1,7 @@
 //! The data folder: positioned reads and writes, and syncs that mean it.
+//!
+//! A quota that is used up, and a limit on the size of files (`ulimit -f`), are a full disk by another name: a caller can do the
+//! same about each, so all three are [`io::ErrorKind::StorageFull`].
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Read, Write};
@@ -56,11 +59,11 @@ impl Disk for DataFolder {
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>> {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create_new(how == Open::New);
-        Ok(Arc::new(FolderFile(options.open(self.resolve(path)?)?)))
+        Ok(Arc::new(FolderFile(options.open(self.resolve(path)?).map_err(as_full)?)))
     }
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
-        fs::create_dir_all(self.resolve(path)?)
+        fs::create_dir_all(self.resolve(path)?).map_err(as_full)
     }
 
     fn list(&self, path: &str) -> io::Result<Vec<String>> {
@@ -84,7 +87,7 @@ impl Disk for DataFolder {
     }
 
     fn rename(&self, source: &str, target: &str) -> io::Result<()> {
-        fs::rename(self.resolve(source)?, self.resolve(target)?)
+        fs::rename(self.resolve(source)?, self.resolve(target)?).map_err(as_full)
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
@@ -108,15 +111,23 @@ impl File for FolderFile {
     }
 
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.0.write_all_at(data, offset)
+        self.0.write_all_at(data, offset).map_err(as_full)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.0.set_len(len)
+        self.0.set_len(len).map_err(as_full)
     }
 
     fn sync(&self) -> io::Result<()> {
-        self.0.sync_data()
+        // File systems that reserve late find out here.
+        self.0.sync_data().map_err(as_full)
+    }
+}
+
+fn as_full(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => io::Error::new(io::ErrorKind::StorageFull, error),
+        _ => error,
     }
 }
 

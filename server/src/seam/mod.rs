@@ -31,7 +31,7 @@ pub fn open(data: &Path) -> Result<Seam, FolderError> {
     Ok(Seam {
         clock: Arc::new(clock::SystemClock::new()),
         entropy: Arc::new(entropy::SystemEntropy::new().map_err(FolderError::Entropy)?),
-        tasks: Arc::new(tasks::TokioTasks::new()),
+        tasks: Arc::new(tasks::TokioTasks::new(data)),
         net: Arc::new(net::TcpNet),
         disk: Arc::new(DataFolder::open(data)?),
     })

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -17,12 +18,14 @@ pub const EXIT_PANIC: i32 = 101;
 
 pub struct TokioTasks {
     runtime: Handle,
+    /// Told when the node halts: paths in the reason are relative to it.
+    data: PathBuf,
 }
 
 impl TokioTasks {
     /// On the runtime that calls.
-    pub fn new() -> TokioTasks {
-        TokioTasks { runtime: Handle::current() }
+    pub fn new(data: &Path) -> TokioTasks {
+        TokioTasks { runtime: Handle::current(), data: data.to_owned() }
     }
 }
 
@@ -56,8 +59,9 @@ impl Tasks for TokioTasks {
     }
 
     fn halt(&self, reason: String) -> BoxFuture<'static, Infallible> {
+        let data = self.data.display().to_string();
         Box::pin(async move {
-            tracing::error!(reason, "this node halts");
+            tracing::error!(data, reason, "this node halts");
             std::process::exit(EXIT_HALT)
         })
     }

@@ -1,5 +1,9 @@
 //! What people and machines get wrong: each is told what and where, with a code that scripts can see, and nobody else suffers.
 
+use std::process::Child;
+
+use tenet_server::seam::EXIT_HALT;
+
 use super::*;
 
 fn with(cluster: &Cluster, node: u64, change: impl FnOnce(&mut Vec<String>)) -> Vec<String> {
@@ -163,6 +167,82 @@ async fn damaged_files_are_refused_and_named() {
     assert_eq!(only_int(&mut client, "SELECT count(*) FROM t").await, 1);
 }
 
+/// Node 1 with a limit on the size of its files, which the kernel treats as a disk does that is full.
+fn start_limited(cluster: &Cluster, file_kb: u64, log: &Path) -> Child {
+    // The shell counts in 512 bytes.
+    let script = format!("ulimit -f {}; exec \"$0\" \"$@\"", file_kb * 2);
+    let mut command = Command::new("sh");
+    command.args(["-c", &script]).arg(executable()).args(cluster.arguments(1));
+    command.args(["--die-with-parent", &std::process::id().to_string()]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(std::fs::File::create(log).unwrap()).spawn().unwrap()
+}
+
+/// Its exit code and what it said, when it has ended.
+async fn end_of(mut child: Child, log: &Path) -> (Option<i32>, String) {
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        if start.elapsed() > WITHIN {
+            child.kill().unwrap();
+            panic!("the node goes on: {}", std::fs::read_to_string(log).unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    (status.code(), std::fs::read_to_string(log).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_ends_the_node_and_loses_nothing() {
+    let (mut cluster, folder) = cluster(1).await;
+    let mut client = connect(&cluster, "postgres").await;
+    run(&mut client, "CREATE TABLE t (id bigint PRIMARY KEY, value text)").await.unwrap();
+    cluster.terminate(1).await.unwrap();
+
+    let log = folder.path().join("limited.log");
+    let child = start_limited(&cluster, 6 << 10, &log);
+    let mut client = connect(&cluster, "postgres").await;
+    let large = "x".repeat(100 << 10);
+    let mut acknowledged = 0;
+    let refused = loop {
+        match client.execute("INSERT INTO t VALUES ($1, $2)", &[acknowledged.into(), large.as_str().into()]).await {
+            Ok(_) => acknowledged += 1,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 1000, "a hundred megabytes went into files of six");
+    };
+    assert!(refused.lost, "{refused}");
+    let (code, said) = end_of(child, &log).await;
+    assert_eq!(code, Some(EXIT_HALT), "{said}");
+    let told = last_line(&said);
+    assert!(told.contains("disk is full") && told.contains("make room and start the node again"), "{told}");
+    assert!(told.contains(&cluster.data(1).display().to_string()), "{told}");
+
+    // Room is made. All that was acknowledged is there; what was not may be.
+    serves(&mut cluster).await;
+    let mut client = connect(&cluster, "postgres").await;
+    assert!(acknowledged > 10, "{acknowledged}");
+    let all = format!("SELECT count(*) FROM t WHERE id < {acknowledged} AND value = '{large}'");
+    assert_eq!(only_int(&mut client, &all).await, acknowledged);
+    run(&mut client, "INSERT INTO t VALUES (-1, 'room')").await.unwrap();
+}
+
+/// Not even the files of an empty node fit.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_disk_that_is_full_at_the_start_is_told_and_nothing_is_half_made() {
+    let (mut cluster, folder) = cluster(1).await;
+    cluster.terminate(1).await.unwrap();
+    std::fs::remove_dir_all(cluster.data(1)).unwrap();
+    let log = folder.path().join("limited.log");
+    let (code, said) = end_of(start_limited(&cluster, 20, &log), &log).await;
+    assert!(code.is_some_and(|code| code != 0), "{code:?}: {said}");
+    let told = last_line(&said);
+    assert!(told.contains("disk is full") && told.contains("make room and start the node again"), "{told}");
+    assert!(told.contains(&cluster.data(1).display().to_string()), "{told}");
+    serves(&mut cluster).await;
+}
+
 fn name_of(path: &Path) -> String {
     path.file_name().unwrap().to_str().unwrap().to_owned()
 }
@@ -185,7 +265,7 @@ async fn statements_that_cannot_be_run_say_why() {
     let (cluster, _folder) = cluster(1).await;
     let mut client = connect(&cluster, "postgres").await;
     fails(&mut client, "SELEC 1", "42601", "SELEC").await;
-    fails(&mut client, "CREATE TRIGGER x BEFORE INSERT ON t EXECUTE FUNCTION f()", "0A000", "").await;
+    fails(&mut client, "CREATE TRIGGER x BEFORE INSERT ON t EXECUTE FUNCTION f()", "0A000", "CREATE TRIGGER").await;
     fails(&mut client, "SELECT * FROM nowhere", "42P01", "nowhere").await;
     fails(&mut client, "SELECT 1 / 0", "22012", "division by zero").await;
     assert_eq!(only_int(&mut client, "SELECT 41 + 1 AS answer").await, 42, "the connection serves");

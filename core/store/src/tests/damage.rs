@@ -346,7 +346,7 @@ fn a_full_disk_is_called_so_and_room_helps() {
     let full = model.log.chunks(20).find_map(|batch| store.apply(batch).and_then(|_| store.checkpoint()).err());
     let error = full.expect("2,000 entries do not fit");
     assert!(matches!(error, StoreError::Full { .. }), "{error}");
-    assert!(error.to_string().contains("no space left"), "{error}");
+    assert!(error.to_string().contains("the disk is full"), "{error}");
     drop(store);
     disk.set_capacity(None);
     let store = open(&disk).unwrap();
