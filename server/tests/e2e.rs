@@ -3,6 +3,8 @@
 //!
 //! One binary, because each that reaches DataFusion costs a quarter of a gigabyte (floors, F5).
 
+#[path = "../../core/front/answers/mod.rs"]
+mod answers;
 #[path = "e2e/bad_input.rs"]
 mod bad_input;
 #[path = "e2e/kills.rs"]

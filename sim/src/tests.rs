@@ -1,7 +1,10 @@
 //! The simulated seam, tested for what core relies on and for what replay relies on.
 
+#[path = "../../core/front/answers/mod.rs"]
+mod answers;
 mod clock;
 mod disk;
+mod engine;
 mod net;
 mod redb;
 mod replay;

@@ -107,3 +107,13 @@ async fn logs_are_json_when_asked() {
     assert_eq!(ready["level"], "INFO");
     assert_eq!(ready["sql"], serde_json::json!(cluster.member(1).sql));
 }
+
+/// What a simulated world answers, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_answers_as_postgres_does() {
+    let (cluster, _folder) = cluster(1).await;
+    drop(connect(&cluster, "postgres").await);
+    let stream = tokio::net::TcpStream::connect(&cluster.member(1).sql).await.unwrap();
+    let mut conversation = answers::Conversation::open(stream, "postgres").await.unwrap();
+    answers::check(&conversation.ask().await.unwrap());
+}
