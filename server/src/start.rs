@@ -130,9 +130,6 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
         // Nobody waits for it while the node is not ending.
         front_ended.send(()).ok();
     });
-    if let Some(admin) = admin {
-        seam.spawn("admin", serve_admin(seam.clone(), admin, node.clone()));
-    }
     tracing::info!(
         node = options.node,
         version = env!("CARGO_PKG_VERSION"),
@@ -141,6 +138,10 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
         data = %options.data.display(),
         "ready for clients"
     );
+    // After it was said: who hears that the node is well finds it in the log.
+    if let Some(admin) = admin {
+        seam.spawn("admin", serve_admin(seam.clone(), admin, node.clone()));
+    }
 
     tokio::select! {
         biased;
