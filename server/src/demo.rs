@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use tenet_checker::vacuity;
 use tenet_histories::{
     Counts, Event, Fault, FaultEdge, History, HistoryError, Outcome, Process, Value, What, functions,
 };
@@ -280,7 +281,12 @@ impl Branch {
             ),
         ];
         let refuted = |reason| DemoError::Refuted { tenant: self.tenant, reason, file: file.display().to_string() };
-        let verdict = match self.run.workload.check(&history) {
+        let judged = self.run.workload.check(&history).and_then(|mut judgement| {
+            // A history in which nobody met anybody proves nothing.
+            judgement.verdicts.push(vacuity::check(&history, &history.phases())?);
+            Ok(judgement)
+        });
+        let verdict = match judged {
             Err(error) => Err(refuted(error.to_string())),
             Ok(judgement) => {
                 lines.extend(judgement.verdicts.iter().map(|verdict| format!("{}: {verdict}", self.tenant)));
