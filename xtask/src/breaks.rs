@@ -80,7 +80,7 @@ pub fn breaks(options: &BreaksOptions) -> Result<(), Stopped> {
         match try_break(each, &root, &worktree, &workshop, &intact, options.jobs) {
             Ok(found) => {
                 println!("== {}: found by seed {} ({} s): {}", each.name, found.seed, found.seconds, found.verdict);
-                record(&root.join(EVIDENCE), each, &found)?;
+                record(&root.join(EVIDENCE), each, &found, &worktree.commit)?;
             }
             Err(stopped) => {
                 println!("== {}: {stopped}", each.name);
@@ -217,11 +217,15 @@ fn build(worktree: &Path, workshop: &Path, name: &str) -> Result<PathBuf, Stoppe
 struct Worktree {
     root: PathBuf,
     path: PathBuf,
+    /// What it holds, in short.
+    commit: String,
 }
 
 impl Worktree {
     fn add(root: &Path, path: PathBuf) -> Result<Worktree, Stopped> {
-        let worktree = Worktree { root: root.to_owned(), path };
+        let head = git(root).args(["rev-parse", "--short", "HEAD"]).output()?;
+        let commit = String::from_utf8_lossy(&head.stdout).trim().to_owned();
+        let worktree = Worktree { root: root.to_owned(), path, commit };
         // One may be left from a run that was killed.
         worktree.remove();
         succeed(git(root).args(["worktree", "add", "--quiet", "--detach"]).arg(&worktree.path).arg("HEAD"))?;
@@ -256,13 +260,13 @@ fn git(folder: &Path) -> Command {
 }
 
 /// Writes the break's row into the evidence, in the place of an older one.
-fn record(evidence: &Path, each: &Break, found: &Found) -> Result<(), Stopped> {
+fn record(evidence: &Path, each: &Break, found: &Found, commit: &str) -> Result<(), Stopped> {
     let document = fs::read_to_string(evidence).map_err(|error| format!("cannot read {EVIDENCE}: {error}"))?;
-    fs::write(evidence, with_row(&document, each, found)?)?;
+    fs::write(evidence, with_row(&document, each, found, commit)?)?;
     Ok(())
 }
 
-fn with_row(document: &str, each: &Break, found: &Found) -> Result<String, Stopped> {
+fn with_row(document: &str, each: &Break, found: &Found, commit: &str) -> Result<String, Stopped> {
     let apart = || format!("{EVIDENCE} has lost the lines {TABLE_OPENS} and {TABLE_CLOSES}");
     let (before, rest) = document.split_once(TABLE_OPENS).ok_or_else(apart)?;
     let (table, after) = rest.split_once(TABLE_CLOSES).ok_or_else(apart)?;
@@ -272,11 +276,12 @@ fn with_row(document: &str, each: &Break, found: &Found) -> Result<String, Stopp
     rows.retain(|name, _| !matches!(name.as_str(), "Break" | "---"));
     let verdict = found.verdict.replace('|', "\\|");
     let arguments = if each.arguments.is_empty() { String::new() } else { format!(" `{}`", each.arguments.join(" ")) };
-    let row =
-        format!("| {} | {} | {} of {}{arguments} | {verdict} |", each.name, each.what, found.seed, each.seeds_max);
+    let Break { name, what, seeds_max, .. } = each;
+    let row = format!("| {name} | {what} | {} of {seeds_max}{arguments} | {verdict} | {commit} |", found.seed);
     rows.insert(each.name.clone(), row);
     let rows: Vec<&str> = rows.values().map(String::as_str).collect();
-    let head = "| Break | The bug | Found by seed | What the simulator said |\n| --- | --- | --- | --- |";
+    let head =
+        "| Break | The bug | Found by seed | What the simulator said | At commit |\n| --- | --- | --- | --- | --- |";
     Ok(format!("{before}{TABLE_OPENS}\n{head}\n{}\n{TABLE_CLOSES}{after}", rows.join("\n")))
 }
 
@@ -301,19 +306,19 @@ mod tests {
         let document = format!("# Evidence\n\n{TABLE_OPENS}\n{TABLE_CLOSES}\n\nThe end.\n");
         let each = |name: &str| Break { name: name.into(), ..parse("x", PATCH).unwrap() };
         let found = |seed| Found { seed, verdict: "not linearizable: a|b".into(), seconds: 1 };
-        let document = with_row(&document, &each("b"), &found(3)).unwrap();
-        let document = with_row(&document, &each("a"), &found(4)).unwrap();
-        let document = with_row(&document, &each("b"), &found(5)).unwrap();
+        let document = with_row(&document, &each("b"), &found(3), "c0ffee").unwrap();
+        let document = with_row(&document, &each("a"), &found(4), "c0ffee").unwrap();
+        let document = with_row(&document, &each("b"), &found(5), "c0ffee").unwrap();
         let rows: Vec<&str> =
             document.lines().filter(|line| line.starts_with("| a") || line.starts_with("| b")).collect();
         assert_eq!(rows.len(), 2);
         assert!(
             rows[0].starts_with("| a ")
-                && rows[0].contains("| 4 of 60 `--workload register` | not linearizable: a\\|b |")
+                && rows[0].contains("| 4 of 60 `--workload register` | not linearizable: a\\|b | c0ffee |")
         );
         assert!(rows[1].starts_with("| b ") && rows[1].contains("| 5 of 60"));
         assert!(document.starts_with("# Evidence\n\n") && document.ends_with("\n\nThe end.\n"));
-        assert!(with_row("no table", &each("a"), &found(1)).is_err());
+        assert!(with_row("no table", &each("a"), &found(1), "c0ffee").is_err());
     }
 
     #[test]
