@@ -6,6 +6,7 @@ mod clock;
 mod disk;
 mod engine;
 mod net;
+mod real;
 mod redb;
 mod replay;
 mod stand_in;

@@ -167,7 +167,6 @@ impl World {
         let outsider = sim.machine("c0");
         for node in &nodes {
             node.disk.set_pace(plan.disk);
-            node.disk.set_lying(plan.control == Some(Control::LyingDisks));
         }
         let mut dice = client_luck(&sim, "workload");
         let workload = tenet_workloads::draw(&plan.workload, &mut dice).expect("a plan names a workload that there is");
@@ -192,6 +191,8 @@ impl World {
             self.violate(format!("the world did not get going: {reason}"));
             return self.sim.now();
         }
+        // Not before: a node that loses its identity is found out by itself, and no oracle has to.
+        self.field.nodes.iter().for_each(|node| node.disk.set_lying(self.plan.control == Some(Control::LyingDisks)));
         self.run.recorder.phase("calm", true);
         let working = self.work().await;
         self.sleep_ms(self.plan.calm_ms).await;
