@@ -11,7 +11,9 @@
 //!  Q1  A query is answered only if every token of it is accounted for.
 //!  Q2  Oids are functions of table ids alone: what one query of `\d` gave, the next understands.
 //!
-//! Absent: `+` forms of tables and databases (sizes, descriptions), roles; completion of roles, functions, types and of a
+//! The `+` forms say less than they ask for: sizes are not known and nothing can be described, so both are NULL.
+//!
+//! Absent: roles, views' and sequences' `+` forms; completion of roles, functions, types and of a
 //! setting's values; patterns with more than psql's `*` and `?`.
 
 mod answer;
@@ -38,6 +40,7 @@ const CATALOG_SCHEMAS: [&str; 2] = ["pg_catalog", "information_schema"];
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogQuery {
     form: Form,
+    detail: Detail,
     filled: Filled,
 }
 
@@ -63,7 +66,6 @@ enum Form {
     Relations,
     Indexes,
     Schemas,
-    SchemasPlus,
     SchemaPublications,
     /// psql 15 and later: names as they are.
     Complete(Names),
@@ -83,6 +85,13 @@ enum Form {
     DescribeIndexColumns,
     DescribeIndex14,
     DescribeIndex15,
+}
+
+/// Whether the command had a `+`: more columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Detail {
+    Plain,
+    Plus,
 }
 
 /// What stood in the holes of a query. A hole that is there twice is filled the same at both places.
@@ -107,14 +116,17 @@ struct Filled {
 
 macro_rules! query {
     ($form:ident, $file:literal) => {
-        (Form::$form, include_str!(concat!("psql/queries/", $file, ".sql")))
+        (Form::$form, Detail::Plain, include_str!(concat!("psql/queries/", $file, ".sql")))
+    };
+    ($form:ident +, $file:literal) => {
+        (Form::$form, Detail::Plus, include_str!(concat!("psql/queries/", $file, ".sql")))
     };
     ($form:ident($names:ident), $file:literal) => {
-        (Form::$form(Names::$names), include_str!(concat!("psql/queries/complete_", $file, ".sql")))
+        (Form::$form(Names::$names), Detail::Plain, include_str!(concat!("psql/queries/complete_", $file, ".sql")))
     };
 }
 
-const QUERIES: [(Form, &str); 42] = [
+const QUERIES: [(Form, Detail, &str); 53] = [
     query!(Databases14, "databases_14"),
     query!(Databases15, "databases_15"),
     query!(Databases16, "databases_16"),
@@ -126,8 +138,19 @@ const QUERIES: [(Form, &str); 42] = [
     query!(Indexes, "indexes_14"),
     query!(Indexes, "indexes_15"),
     query!(Schemas, "schemas"),
-    query!(SchemasPlus, "schemas_plus"),
+    query!(Schemas+, "schemas_plus"),
     query!(SchemaPublications, "schema_publications"),
+    query!(Databases14+, "databases_plus_14"),
+    query!(Databases15+, "databases_plus_15"),
+    query!(Databases16+, "databases_plus_16"),
+    query!(Databases17+, "databases_plus_17"),
+    query!(Relations+, "relations_plus_14"),
+    query!(Relations+, "relations_plus_15"),
+    query!(Indexes+, "indexes_plus_14"),
+    query!(Indexes+, "indexes_plus_15"),
+    query!(DescribeRelation+, "describe_relation_plus"),
+    query!(DescribeColumns+, "describe_columns_plus"),
+    query!(DescribeIndexColumns+, "describe_index_columns_plus"),
     query!(Complete(Relations), "relations"),
     query!(Complete(RelationsInSchema), "relations_in_schema"),
     query!(Complete(Columns), "columns"),
@@ -164,18 +187,20 @@ pub fn recognise(sql: &str) -> Option<CatalogQuery> {
     if !sql.contains("pg_catalog.") {
         return None;
     }
-    static TEMPLATES: OnceLock<Vec<(Form, Vec<Token>)>> = OnceLock::new();
+    static TEMPLATES: OnceLock<Vec<(Form, Detail, Vec<Token>)>> = OnceLock::new();
     let templates = TEMPLATES.get_or_init(|| {
-        let compile = |(form, text): &(Form, &str)| (*form, tokenize(text).expect("our own queries, all tested"));
+        let compile = |(form, detail, text): &(Form, Detail, &str)| {
+            (*form, *detail, tokenize(text).expect("our own queries, all tested"))
+        };
         QUERIES.iter().map(compile).collect()
     });
     let mut statement = tokenize(sql)?;
     while statement.last() == Some(&Token::Symbol(';')) {
         statement.pop();
     }
-    templates
-        .iter()
-        .find_map(|(form, template)| Some(CatalogQuery { form: *form, filled: fill(template, &statement)? }))
+    templates.iter().find_map(|(form, detail, template)| {
+        Some(CatalogQuery { form: *form, detail: *detail, filled: fill(template, &statement)? })
+    })
 }
 
 /// The relation of a system schema that the statement names, as it names it: `pg_catalog.pg_class`, `pg_roles`.
@@ -231,11 +256,11 @@ impl CatalogQuery {
 
     /// The columns alone, as Describe wants them.
     pub fn columns(&self) -> Vec<Column> {
-        answer::columns(self.form)
+        answer::columns(self.form, self.detail)
     }
 
     pub fn answer(&self, view: &View) -> Answer {
-        Answer { columns: self.columns(), rows: answer::rows(self.form, &self.filled, view) }
+        Answer { columns: self.columns(), rows: answer::rows(self.form, self.detail, &self.filled, view) }
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tenet_catalog::{ColumnDescriptor, NO_MODIFIER, TableDescriptor};
 use tenet_types::{SqlType, Value};
 
-use super::{Filled, Form, View, complete, index_oid, table_oid};
+use super::{Detail, Filled, Form, View, complete, index_oid, table_oid};
 use crate::Column;
 
 /// The only schema.
@@ -23,7 +23,52 @@ pub(super) fn named(names: &[(&str, SqlType)]) -> Vec<Column> {
     names.iter().map(column).collect()
 }
 
-pub(super) fn columns(form: Form) -> Vec<Column> {
+pub(super) fn columns(form: Form, detail: Detail) -> Vec<Column> {
+    let mut columns = plain_columns(form);
+    if detail == Detail::Plus {
+        columns.extend(named(more_columns(form)));
+    }
+    columns
+}
+
+/// What a `+` adds.
+fn more_columns(form: Form) -> &'static [(&'static str, SqlType)] {
+    use SqlType::{Int4, Text};
+    match form {
+        Form::Databases14 | Form::Databases15 | Form::Databases16 | Form::Databases17 => {
+            &[("Size", Text), ("Tablespace", Text), ("Description", Text)]
+        }
+        Form::Relations | Form::Indexes => {
+            &[("Persistence", Text), ("Access method", Text), ("Size", Text), ("Description", Text)]
+        }
+        Form::Schemas => &[("Access privileges", Text), ("Description", Text)],
+        Form::DescribeColumns => {
+            &[("attstorage", Text), ("attcompression", Text), ("attstattarget", Int4), ("col_description", Text)]
+        }
+        Form::DescribeIndexColumns => &[("attstorage", Text), ("attstattarget", Int4)],
+        _ => &[],
+    }
+}
+
+/// The cells below [`more_columns`], for a row that has its plain ones.
+fn more_cells(form: Form, row: &[Value]) -> Vec<Value> {
+    match form {
+        Form::Databases14 | Form::Databases15 | Form::Databases16 | Form::Databases17 => {
+            vec![Value::Null, text("pg_default"), Value::Null]
+        }
+        Form::Relations | Form::Indexes => {
+            let access = if row[2] == text("index") { "btree" } else { "heap" };
+            vec![text("permanent"), text(access), Value::Null, Value::Null]
+        }
+        Form::Schemas => vec![Value::Null, Value::Null],
+        // Values are stored where their row is, as they are: Postgres calls that plain.
+        Form::DescribeColumns => vec![text("p"), text(""), Value::Null, Value::Null],
+        Form::DescribeIndexColumns => vec![text("p"), Value::Null],
+        _ => Vec::new(),
+    }
+}
+
+fn plain_columns(form: Form) -> Vec<Column> {
     use SqlType::{Bool, Int2, Int4, Int8, Text};
     let texts = |names: &[&str]| named(&names.iter().map(|name| (*name, Text)).collect::<Vec<_>>());
     match form {
@@ -52,7 +97,6 @@ pub(super) fn columns(form: Form) -> Vec<Column> {
         Form::Relations => texts(&["Schema", "Name", "Type", "Owner"]),
         Form::Indexes => texts(&["Schema", "Name", "Type", "Owner", "Table"]),
         Form::Schemas => texts(&["Name", "Owner"]),
-        Form::SchemasPlus => texts(&["Name", "Owner", "Access privileges", "Description"]),
         Form::SchemaPublications => texts(&["pubname"]),
         Form::Complete(names) => complete::columns(names),
         Form::CompleteQuoted(names) => complete::quoted_columns(names),
@@ -148,12 +192,20 @@ pub(super) fn columns(form: Form) -> Vec<Column> {
     }
 }
 
-pub(super) fn rows(form: Form, filled: &Filled, view: &View) -> Vec<Vec<Value>> {
+pub(super) fn rows(form: Form, detail: Detail, filled: &Filled, view: &View) -> Vec<Vec<Value>> {
+    let mut rows = plain_rows(form, filled, view);
+    if detail == Detail::Plus {
+        rows.iter_mut().for_each(|row| row.extend(more_cells(form, row)));
+    }
+    rows
+}
+
+fn plain_rows(form: Form, filled: &Filled, view: &View) -> Vec<Vec<Value>> {
     match form {
         Form::Databases14 | Form::Databases15 | Form::Databases16 | Form::Databases17 => databases(form, filled, view),
         Form::Relations => relations(filled, view),
         Form::Indexes => indexes(filled, view),
-        Form::Schemas | Form::SchemasPlus => schemas(form, filled),
+        Form::Schemas => schemas(filled),
         Form::Complete(names) => complete::rows(names, filled, view),
         Form::CompleteQuoted(names) => complete::quoted_rows(names, filled, view),
         Form::DescribeFind => find(filled, view),
@@ -217,12 +269,8 @@ fn indexes(filled: &Filled, view: &View) -> Vec<Vec<Value>> {
     relations(filled, view).into_iter().map(with_table).collect()
 }
 
-fn schemas(form: Form, filled: &Filled) -> Vec<Vec<Value>> {
-    let mut row = vec![text(SCHEMA), text(OWNER)];
-    if form == Form::SchemasPlus {
-        row.extend([Value::Null, Value::Null]);
-    }
-    if fits_schema(filled) { vec![row] } else { Vec::new() }
+fn schemas(filled: &Filled) -> Vec<Vec<Value>> {
+    if fits_schema(filled) { vec![vec![text(SCHEMA), text(OWNER)]] } else { Vec::new() }
 }
 
 /// Tables and indexes by name; psql asks for the details of each.
