@@ -84,7 +84,8 @@ pub fn demo(options: &DemoOptions) -> Result<(), DemoError> {
             told = tell(&mut cluster) => told,
         };
         if told.is_ok() && !options.exit {
-            println!("\nServing until Ctrl-C.");
+            let (host, port) = cluster.nodes[0].sql.split_once(':').expect("made with a port");
+            println!("\nServing until Ctrl-C. Try it:  psql -h {host} -p {port} -U you {}", TENANTS[0]);
             tokio::select! {
                 biased;
                 _ = interrupt.recv() => {}
@@ -147,8 +148,9 @@ async fn tell(cluster: &mut Cluster) -> Result<(), DemoError> {
         branch.run.recorder.phase("killed", false);
         branch.run.recorder.fault(fault(FaultEdge::Begin, victim));
     }
-    let killed_ns = tenet_workloads::Surroundings::now_ns(&*time);
     cluster.kill(victim)?;
+    // When it is gone, and not when it was asked to go: it may serve until then.
+    let killed_ns = tenet_workloads::Surroundings::now_ns(&*time);
     say(format!("kill -9 node {victim}"));
     tokio::time::sleep(ACT).await;
     for (branch, leader) in branches.iter().zip(leaders) {
@@ -177,8 +179,6 @@ async fn tell(cluster: &mut Cluster) -> Result<(), DemoError> {
         refuted = refuted.and(told.verdict);
     }
     refuted?;
-    let (host, port) = cluster.nodes[0].sql.split_once(':').expect("made with a port");
-    println!("\nTry it:  psql -h {host} -p {port} -U you {}", TENANTS[0]);
     Ok(())
 }
 
