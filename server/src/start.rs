@@ -109,6 +109,18 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
     };
     let (sql_address, admin_address) = (sql.address(), admin.as_ref().map(|admin| admin.address().0));
 
+    // From now on, so that whoever comes before the node is up hears that it has to wait.
+    let (stop, stopped) = watch::channel(false);
+    let (engine, slot) = watch::channel(None);
+    let (front_ended, front_end) = oneshot::channel();
+    let front_options = FrontOptions { stop: stopped, ..FrontOptions::default() };
+    let front = tenet_front::serve(seam.clone(), sql, slot, front_options);
+    seam.spawn("sql", async move {
+        front.await;
+        // Nobody waits for it while the node is not ending.
+        front_ended.send(()).ok();
+    });
+
     let node_options = NodeOptions {
         node: NodeId(options.node),
         peers,
@@ -121,15 +133,7 @@ async fn serve(options: StartOptions, peers: BTreeMap<NodeId, Address>) -> Resul
         _ = interrupt.recv() => return Ok(()),
         node = Node::start(seam.clone(), node_options) => node.map_err(|source| node_error(source, &options))?,
     };
-    let (stop, stopped) = watch::channel(false);
-    let (front_ended, front_end) = oneshot::channel();
-    let front_options = FrontOptions { stop: stopped, ..FrontOptions::default() };
-    let front = tenet_front::serve(seam.clone(), sql, node.engine(), front_options);
-    seam.spawn("sql", async move {
-        front.await;
-        // Nobody waits for it while the node is not ending.
-        front_ended.send(()).ok();
-    });
+    engine.send_replace(Some(node.engine()));
     tracing::info!(
         node = options.node,
         version = env!("CARGO_PKG_VERSION"),

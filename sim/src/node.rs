@@ -10,6 +10,7 @@ use tenet_raft::HardState;
 use tenet_seam::{Address, Seam};
 use tenet_shard::Observer;
 use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId, Term};
+use tokio::sync::watch;
 
 use crate::client::PgClient;
 use crate::witness::Witness;
@@ -23,17 +24,26 @@ pub fn cast() -> Cast {
     }
 }
 
-/// As `tenet start` does it: first the clients' address, then the node, then clients are served.
+/// As `tenet start` does it: first the clients' address, where they hear that the node is starting, then the node.
 async fn start_node(seam: Seam, settings: NodeSettings) -> Result<(), Refusal> {
     let sql = seam.net.listen(&settings.sql).await.map_err(|error| Refusal::Other(error.to_string()))?;
-    let node = Node::start(seam.clone(), options(&settings)).await.map_err(|error| match error {
-        NodeError::Lost { .. } => Refusal::Lost(error.to_string()),
-        other => Refusal::Other(other.to_string()),
-    })?;
-    let serving = seam.clone();
-    seam.spawn("sql", async move {
-        tenet_front::serve(serving, sql, node.engine(), FrontOptions::default()).await;
-        drop(node); // it lives as long as it serves
+    let (engine, slot) = watch::channel(None);
+    let front = seam.spawn("sql", tenet_front::serve(seam.clone(), sql, slot, FrontOptions::default()));
+    let node = match Node::start(seam.clone(), options(&settings)).await {
+        Ok(node) => node,
+        Err(error) => {
+            front.abort();
+            return Err(match error {
+                NodeError::Lost { .. } => Refusal::Lost(error.to_string()),
+                other => Refusal::Other(other.to_string()),
+            });
+        }
+    };
+    engine.send_replace(Some(node.engine()));
+    seam.spawn("node", async move {
+        // It lives as long as its process.
+        let _node = node;
+        std::future::pending::<()>().await;
     });
     Ok(())
 }

@@ -9,11 +9,10 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use tenet_seam::{Address, Seam, Stream};
-use tenet_sql::{CancelHandle, Engine, NoticeSeverity, Session, SqlError, SqlState, TransactionStatus};
+use tenet_sql::{CancelHandle, NoticeSeverity, Session, SqlError, SqlState, TransactionStatus};
 use tenet_types::mark;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::FrontOptions;
 use crate::encode::{self, Formats, Report};
 use crate::extended::{Portal, Statement};
 use crate::inbox::{Frame, Inbox};
@@ -21,6 +20,7 @@ use crate::message::{self, Message, WireError};
 use crate::outcome::RowSource;
 use crate::registry::{Interrupt, Interruption, Socket};
 use crate::startup;
+use crate::{EngineSlot, FrontOptions};
 
 /// Output is written to the stream when there is this much of it, in bytes; so much is encoded ahead of a slow reader.
 pub(crate) const FLUSH_BYTES: usize = 16 * 1024;
@@ -33,7 +33,7 @@ const LINGER_MS: u64 = 1000;
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub seam: Seam,
-    pub engine: Arc<Engine>,
+    pub engine: EngineSlot,
     pub options: FrontOptions,
 }
 

@@ -73,8 +73,11 @@ impl Default for FrontOptions {
     }
 }
 
+/// What speaks SQL, once there is one. Until then clients hear that the node is starting (57P03).
+pub type EngineSlot = watch::Receiver<Option<Arc<Engine>>>;
+
 /// Serves Postgres clients on `listener` until stopped by [`FrontOptions::stop`], or dropped: then every connection is dropped too.
-pub async fn serve(seam: Seam, listener: Box<dyn Listener>, engine: Arc<Engine>, options: FrontOptions) {
+pub async fn serve(seam: Seam, listener: Box<dyn Listener>, engine: EngineSlot, options: FrontOptions) {
     let registry = Arc::new(Registry::new(options.connections_max, seam.random("front")));
     let end = AbortOnDrop(registry.clone());
     let mut stop = options.stop.clone();

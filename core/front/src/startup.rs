@@ -72,11 +72,15 @@ pub(crate) async fn open(
         let unknown: Vec<&str> = hello.unknown_protocol_options.iter().map(String::as_str).collect();
         encode::negotiate_protocol_version(out, version, &unknown);
     }
+    let Some(engine) = shared.engine.borrow().clone() else {
+        mark!("front: client before there is an engine");
+        return Err(starting().into());
+    };
     let Some(admission) = socket.admit(version.minor) else {
         mark!("front: too many connections");
         return Err(SqlError::new(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already").fatal().into());
     };
-    let connect = shared.engine.connect(&hello.database, &hello.user, &hello.settings);
+    let connect = engine.connect(&hello.database, &hello.user, &hello.settings);
     let session = connect.await.map_err(SqlError::fatal)?;
     encode::authentication_ok(out);
     for (name, value) in session.parameters() {
@@ -156,6 +160,12 @@ fn command_line(options: &str) -> Result<Vec<(String, String)>, Trouble> {
         settings.push((name.replace('-', "_"), value.to_owned()));
     }
     Ok(settings)
+}
+
+fn starting() -> SqlError {
+    SqlError::new(SqlState::CANNOT_CONNECT_NOW, "the node is starting")
+        .hint("The first start of a cluster waits until all its nodes have met; the log says for whom.")
+        .fatal()
 }
 
 fn protocol_violation(message: impl Into<String>) -> SqlError {

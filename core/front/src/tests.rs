@@ -37,6 +37,7 @@ struct Server {
     door: Knocker,
     shards: Arc<Gated>,
     stop: watch::Sender<bool>,
+    engine: watch::Sender<Option<Arc<Engine>>>,
     /// Whether `serve` has returned.
     ended: Arc<AtomicBool>,
 }
@@ -53,16 +54,17 @@ impl Server {
         let shards = Arc::new(Gated::default());
         let databases = Arc::new(Names::default());
         let engine = Engine::new(seam.clone(), shards.clone(), databases, EngineOptions::default());
+        let (engine, slot) = watch::channel(Some(engine));
         let (stop, receiver) = watch::channel(false);
         let mut options = FrontOptions { stop: receiver, ..FrontOptions::default() };
         change(&mut options);
         let ended = Arc::new(AtomicBool::new(false));
-        let (ends, serving) = (ended.clone(), serve(seam.clone(), listener, engine, options));
+        let (ends, serving) = (ended.clone(), serve(seam.clone(), listener, slot, options));
         seam.spawn("server", async move {
             serving.await;
             ends.store(true, Ordering::SeqCst);
         });
-        Server { world, door, shards, stop, ended }
+        Server { world, door, shards, stop, engine, ended }
     }
 
     fn run<T>(&self, test: impl Future<Output = T>) -> T {

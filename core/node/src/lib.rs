@@ -277,6 +277,9 @@ async fn join(
         let cluster = ClusterId(seam.random("cluster id").next_u128());
         Membership { cluster, members: BTreeMap::from([(identity.node, identity.incarnation)]) }
     } else {
+        let others = options.peers.keys().filter(|node| **node != identity.node).map(|node| node.0.to_string());
+        let others = others.collect::<Vec<_>>().join(", ");
+        tracing::info!(others, "a new cluster: waiting until all its nodes have met");
         let mut standing = peers.standing();
         loop {
             let now = standing.borrow_and_update().clone();

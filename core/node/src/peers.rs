@@ -4,6 +4,7 @@
 //! used is `handshake`'s decision; this file carries it out.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -87,16 +88,38 @@ impl Peers {
     }
 
     async fn dial(&self, node: NodeId, address: Address) {
+        // An absence is told once, not five times a second.
+        let mut told = false;
         loop {
             let met = self.seam.timeout(HANDSHAKE_TIMEOUT, async {
-                let stream = self.seam.net.connect(&address).await.ok()?;
-                self.shake_hands(stream, Some(node)).await
+                let stream = self.seam.net.connect(&address).await?;
+                io::Result::Ok(self.shake_hands(stream, Some(node)).await)
             });
-            if let Ok(Some((peer, stream, unframer))) = met.await {
-                self.transport.run_link(peer, stream, unframer).await;
+            let failed = match met.await {
+                Ok(Ok(Some((peer, stream, unframer)))) => {
+                    self.keep(peer, stream, unframer).await;
+                    told = false;
+                    None
+                }
+                // Why, or that it is too early, is known to the handshake.
+                Ok(Ok(None)) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                Err(_elapsed) => Some(format!("no answer within {} s", HANDSHAKE_TIMEOUT.as_secs())),
+            };
+            if let Some(error) = failed
+                && !std::mem::replace(&mut told, true)
+            {
+                tracing::info!(peer = node.0, %address, error, "a peer cannot be reached; it is tried again and again");
             }
             self.seam.sleep(REDIAL_PAUSE).await;
         }
+    }
+
+    /// Uses the connection until it ends.
+    async fn keep(&self, peer: NodeId, stream: Stream, unframer: Unframer) {
+        tracing::info!(peer = peer.0, "connected to a peer");
+        self.transport.run_link(peer, stream, unframer).await;
+        tracing::warn!(peer = peer.0, "the connection to a peer has ended");
     }
 
     async fn answer_all(self: Arc<Self>, listener: Box<dyn Listener>) {
@@ -119,7 +142,7 @@ impl Peers {
                 let met = peers.seam.timeout(HANDSHAKE_TIMEOUT, peers.shake_hands(stream, None)).await;
                 drop(place);
                 if let Ok(Some((peer, stream, unframer))) = met {
-                    peers.transport.run_link(peer, stream, unframer).await;
+                    peers.keep(peer, stream, unframer).await;
                 }
             });
         }

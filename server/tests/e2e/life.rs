@@ -57,6 +57,38 @@ async fn a_wiped_member_is_refused_with_the_remedy() {
     run(&mut client, "CREATE TABLE t (id bigint PRIMARY KEY)").await.expect("the others serve");
 }
 
+/// Neither its clients nor its operator are left in the dark.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_waits_for_the_others_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut cluster = Cluster::new(executable(), folder.path().to_owned(), 3).unwrap();
+    cluster.start(1).unwrap();
+    let mut early = PgClient::new(vec![cluster.member(1).sql.clone()], 0, "postgres");
+    let start = Instant::now();
+    let error = loop {
+        match early.reconnect().await.unwrap_err() {
+            error if error.sqlstate.is_some() => break error,
+            error => assert!(start.elapsed() < WITHIN, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    assert_eq!(error.sqlstate.as_deref(), Some("57P03"), "{error}");
+    assert!(error.message.contains("the node is starting"), "{error}");
+    let has = |node: u64, said: &'static str| {
+        async move |cluster: &Cluster| std::fs::read_to_string(cluster.log(node)).unwrap().contains(said).then_some(())
+    };
+    let waits = "waiting until all its nodes have met others=\"2, 3\"";
+    cluster.wait("word of the others", WITHIN, has(1, waits)).await.unwrap();
+
+    cluster.start(2).unwrap();
+    cluster.start(3).unwrap();
+    cluster.wait_until_ready(WITHIN).await.unwrap();
+    drop(connect(&cluster, "postgres").await);
+    cluster.kill(3).unwrap();
+    let lost = "the connection to a peer has ended peer=3";
+    cluster.wait("word of the lost peer", WITHIN, has(1, lost)).await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_ends_with_the_process_that_wanted_it() {
     let (mut cluster, _folder) = cluster(1).await;

@@ -25,6 +25,19 @@ fn a_session_begins() {
 }
 
 #[test]
+fn a_client_that_comes_too_early_is_told() {
+    let server = Server::start();
+    server.run(async {
+        let engine = server.engine.send_replace(None);
+        let lines = first(&server, startup(3, 0, &[("user", "ada"), ("database", "acme")])).await;
+        assert!(lines[0].starts_with("Error S=FATAL C=57P03 M=the node is starting"), "{lines:?}");
+        assert_eq!(lines[1..], ["closed"]);
+        server.engine.send_replace(engine);
+        assert_eq!(server.client().await.query("SELECT 1").await[1], "DataRow 1");
+    });
+}
+
+#[test]
 fn encryption_is_declined_and_the_client_goes_on() {
     let server = Server::start();
     server.run(async {
