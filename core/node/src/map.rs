@@ -10,6 +10,8 @@
 //! Invariants
 //!  M1  A replica is made because the map names it, never because a message does; a tombstone is never undone.
 //!  M2  `ready` is written only by a leader of the new shard, so that whoever is told of a database can use it.
+//!  M3  What a dropped shard leaves on a disk is erased, whenever the node ended: looked for once after every start.
+//!  M4  A replica is erased only after its tombstone is durable here: else the next start would make it anew, without its vote.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
@@ -65,6 +67,13 @@ pub struct Map {
     luck: Mutex<Random>,
 }
 
+/// What this life of the node has done about shards.
+#[derive(Default)]
+struct Known {
+    opened: BTreeSet<ShardId>,
+    erased: BTreeSet<ShardId>,
+}
+
 impl Map {
     pub fn new(seam: &Seam, shards: Arc<Shards>, pool: Arc<StorePool>, members: Vec<NodeId>) -> Arc<Map> {
         let mut luck = seam.random("map");
@@ -76,14 +85,14 @@ impl Map {
     /// Makes this node what the map says, for as long as it lives.
     pub async fn reconcile_forever(self: Arc<Self>) {
         let mut seen = None;
-        let mut opened = BTreeSet::new();
+        let mut known = Known::default();
         loop {
             let applied = self.shards.host().views.with(ShardId::SYSTEM, |view| (view.meta.timestamp, view.serving));
             if let Some((at, leading)) = applied {
                 if leading {
                     self.bootstrap(at).await;
                 }
-                match self.reconcile(at, seen != Some(at), &mut opened).await {
+                match self.reconcile(at, seen != Some(at), &mut known).await {
                     Ok(settled) => seen = settled.then_some(at),
                     Err(error) => tracing::error!(%error, "the map cannot be read"),
                 }
@@ -93,7 +102,7 @@ impl Map {
     }
 
     /// One comparison; true if nothing is left to do until the map changes.
-    async fn reconcile(&self, at: Timestamp, changed: bool, opened: &mut BTreeSet<ShardId>) -> Result<bool, MapFault> {
+    async fn reconcile(&self, at: Timestamp, changed: bool, known: &mut Known) -> Result<bool, MapFault> {
         if !changed {
             return Ok(true);
         }
@@ -104,7 +113,7 @@ impl Map {
             match shard.state {
                 ShardState::Live => {
                     self.shards.learn(route(&shard));
-                    if opened.insert(shard.id) {
+                    if known.opened.insert(shard.id) {
                         let (done, opened) = oneshot::channel();
                         self.shards.host().give(HostInput::Open { descriptor: route(&shard), done }).await;
                         if opened.await.is_err() {
@@ -114,11 +123,14 @@ impl Map {
                 }
                 ShardState::Dropped => {
                     self.shards.forget(shard.id);
-                    if opened.remove(&shard.id) {
+                    known.opened.remove(&shard.id);
+                    if known.erased.insert(shard.id) {
+                        // M3, M4
+                        self.make_durable().await;
                         let (done, dropped) = oneshot::channel();
                         self.shards.host().give(HostInput::Drop { shard: shard.id, done }).await;
                         if dropped.await.is_err() {
-                            mark!("map: a dropped shard without a replica here");
+                            mark!("map: a dropped shard was not erased");
                         }
                     }
                 }
@@ -141,6 +153,19 @@ impl Map {
             }
         }
         Ok(settled)
+    }
+
+    /// Makes the map, as it was applied here, durable. A disk that cannot ends the node.
+    async fn make_durable(&self) {
+        let pool = self.pool.clone();
+        let checkpoint = move || match pool.get(ShardId::SYSTEM)?.checkpoint() {
+            // Replaced by a snapshot just now: the new one is durable, or says why not.
+            Err(StoreError::Dead { .. }) => pool.get(ShardId::SYSTEM)?.checkpoint(),
+            other => other,
+        };
+        if let Err(error) = self.seam.blocking(checkpoint).await {
+            match self.seam.halt(format!("the map cannot be made durable: {error}")).await {}
+        }
     }
 
     /// The first leader of a new cluster makes the first database.

@@ -113,8 +113,17 @@ pub trait ShardClient: Send + Sync {
 /// The three requests as one thing, for the wire and for routing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Request {
-    Get { at: ReadAt, keys: Vec<Key> },
-    Scan { at: ReadAt, span: Span, limit_bytes: usize, limit_rows: usize },
+    /// Answered for the first of the keys at least, and for as many more as fit a page: the rest is asked for again.
+    Get {
+        at: ReadAt,
+        keys: Vec<Key>,
+    },
+    Scan {
+        at: ReadAt,
+        span: Span,
+        limit_bytes: usize,
+        limit_rows: usize,
+    },
     Commit(CommitRequest),
 }
 

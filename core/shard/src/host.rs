@@ -40,6 +40,10 @@ use crate::storage::{RaftStorage, Staged, StorageError};
 use crate::view::{Descriptor, Limits, ReplicaView, Views};
 use crate::wire::{PeerMessage, RaftMail};
 
+/// A batch takes no further group when it has so many bytes of entries. One group alone stays below as much again: its leader
+/// bounds what it proposes, and what it sends before it is acknowledged.
+const BATCH_BYTES: usize = 64 << 20;
+
 /// Inputs that wait for the loop; beyond it mail is dropped and requests wait.
 const INBOX_MAX: usize = 16 << 10;
 
@@ -181,6 +185,7 @@ enum Done {
 }
 
 /// A batch on its way to disk, and what it will settle.
+#[derive(Default)]
 struct Writing {
     tickets: BTreeMap<ShardId, Ticket>,
     /// For the observer.
@@ -207,7 +212,9 @@ struct Host {
     /// Received snapshots that `changes` installs.
     staged: BTreeMap<ShardId, Staged>,
     dropping: Vec<(ShardId, oneshot::Sender<()>)>,
-    checkpointing: bool,
+    checkpointing: Option<ShardId>,
+    /// Where the next batch begins to gather: every group has its turn.
+    next_group: ShardId,
     ticks: u64,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     touched: BTreeSet<ShardId>,
@@ -243,7 +250,8 @@ pub fn start(seam: &Seam, options: HostOptions) -> HostHandle {
         tickets: BTreeMap::new(),
         staged: BTreeMap::new(),
         dropping: Vec::new(),
-        checkpointing: false,
+        checkpointing: None,
+        next_group: ShardId(0),
         ticks: 0,
         jobs: FuturesUnordered::new(),
         touched: BTreeSet::new(),
@@ -385,6 +393,8 @@ impl Host {
                     self.tickets.remove(&shard);
                     self.changes.insert(shard, Change { drop: true, ..Default::default() });
                     self.dropping.push((shard, done));
+                } else {
+                    self.remove(shard, done);
                 }
             }
         }
@@ -407,7 +417,7 @@ impl Host {
 
     /// One checkpoint at a time: the replica with the most to lose first.
     fn maybe_checkpoint(&mut self) {
-        if self.checkpointing {
+        if self.checkpointing.is_some() {
             return;
         }
         let due = |replica: &&Replica| {
@@ -420,13 +430,14 @@ impl Host {
         let mut chosen = most.map(Replica::shard);
         if chosen.is_none() && self.ticks.is_multiple_of(PINNING_TICKS) {
             // A shard that is idle holds on to old segments with its last few entries.
-            chosen = self.storage.pinning().into_iter().find(|shard| self.replicas.contains_key(shard));
+            let free = |shard: &ShardId| self.replicas.get(shard).is_some_and(|replica| !replica.installing);
+            chosen = self.storage.pinning().into_iter().find(free);
         }
         let Some(shard) = chosen else { return };
         let replica = self.replicas.get_mut(&shard).expect("chosen among them");
         replica.bytes_since_checkpoint = 0;
         replica.ticks_since_checkpoint = 0;
-        self.checkpointing = true;
+        self.checkpointing = Some(shard);
         let (seam, storage) = (self.seam.clone(), self.storage.clone());
         self.jobs.push(Box::pin(async move {
             let result = seam.blocking(move || storage.checkpoint(shard)).await;
@@ -473,7 +484,7 @@ impl Host {
                 self.execute_all(shard, work);
             }
             Done::Checkpointed { shard, result } => {
-                self.checkpointing = false;
+                self.checkpointing = None;
                 self.counters.checkpoints.fetch_add(1, Ordering::Relaxed);
                 match result {
                     Ok(meta) => self.on_checkpointed(shard, &meta),
@@ -605,20 +616,41 @@ impl Host {
         }
     }
 
+    /// What has gathered, up to a bound: the rest is the next batch's. An install waits for whoever works on the store that it
+    /// replaces.
     fn next_write(&mut self) -> Option<(Writing, BoxFuture<'static, Result<(), StorageError>>)> {
-        let applying = |shard: &ShardId| self.replicas.get(shard).is_some_and(|replica| replica.applying);
-        if self.changes.is_empty() || self.staged.keys().any(applying) {
+        let busy = |shard: &ShardId| {
+            self.checkpointing == Some(*shard) || self.replicas.get(shard).is_some_and(|replica| replica.applying)
+        };
+        if self.changes.is_empty() || self.staged.keys().any(busy) {
             return None;
         }
-        let batch = Batch { groups: std::mem::take(&mut self.changes).into_iter().collect() };
-        let staged: Vec<Staged> = std::mem::take(&mut self.staged).into_values().collect();
-        let hard_state = |change: &Change| change.hard_state.map(|(term, vote)| HardState { term, vote });
-        let writing = Writing {
-            tickets: std::mem::take(&mut self.tickets),
-            promised: batch.groups.iter().filter_map(|(shard, change)| Some((*shard, hard_state(change)?))).collect(),
-            installed: staged.iter().map(|staged| (staged.shard, staged.meta.clone())).collect(),
-            dropped: std::mem::take(&mut self.dropping),
-        };
+        let mut writing = Writing::default();
+        let mut batch = Batch { groups: Vec::new() };
+        let mut staged = Vec::new();
+        let mut bytes = 0;
+        while bytes < BATCH_BYTES {
+            let from = self.next_group;
+            let next = self.changes.range(from..).chain(self.changes.range(..from)).next();
+            let Some(shard) = next.map(|(shard, _)| *shard) else { break };
+            self.next_group = ShardId(shard.0.wrapping_add(1));
+            let change = self.changes.remove(&shard).expect("it was just there");
+            bytes += change.entries.iter().map(|frame| frame.payload.len()).sum::<usize>();
+            let hard_state = change.hard_state.map(|(term, vote)| HardState { term, vote });
+            writing.promised.extend(hard_state.map(|hard_state| (shard, hard_state)));
+            writing.tickets.extend(self.tickets.remove(&shard).map(|ticket| (shard, ticket)));
+            if let Some(arrived) = self.staged.remove(&shard) {
+                writing.installed.push((shard, arrived.meta.clone()));
+                staged.push(arrived);
+            }
+            let (dropped, rest) = std::mem::take(&mut self.dropping).into_iter().partition(|(at, _)| *at == shard);
+            (writing.dropped, self.dropping) = ([writing.dropped, dropped].into_iter().flatten().collect(), rest);
+            batch.groups.push((shard, change));
+        }
+        if !self.changes.is_empty() {
+            mark!("host: more than one batch gathered");
+        }
+        batch.groups.sort_by_key(|(shard, _)| *shard);
         let (seam, storage) = (self.seam.clone(), self.storage.clone());
         let write = async move { seam.blocking(move || storage.persist(staged, batch)).await };
         Some((writing, Box::pin(write)))
@@ -646,12 +678,17 @@ impl Host {
             self.execute_all(shard, work);
         }
         for (shard, done) in writing.dropped {
-            let (seam, storage) = (self.seam.clone(), self.storage.clone());
-            self.jobs.push(Box::pin(async move {
-                let result = seam.blocking(move || storage.remove(shard)).await;
-                Done::Removed { done, result }
-            }));
+            self.remove(shard, done);
         }
+    }
+
+    /// Erases what a dropped shard has left on the disk.
+    fn remove(&mut self, shard: ShardId, done: oneshot::Sender<()>) {
+        let (seam, storage) = (self.seam.clone(), self.storage.clone());
+        self.jobs.push(Box::pin(async move {
+            let result = seam.blocking(move || storage.remove(shard)).await;
+            Done::Removed { done, result }
+        }));
     }
 
     /// Updates the pictures of the replicas that were touched.

@@ -24,7 +24,7 @@ use tokio::sync::oneshot;
 
 use crate::client::{CommitRequest, Response, ShardError, Target};
 use crate::storage::Found;
-use crate::validate::Window;
+use crate::validate::{Window, WindowBound};
 use crate::view::{Descriptor, Limits};
 use crate::wire::{FRAME_BYTES_MAX, PeerMessage, RaftMail};
 
@@ -59,6 +59,13 @@ pub struct Work {
     pub elected: Option<Term>,
 }
 
+/// A commit whose outcome is awaited.
+struct Waiting {
+    index: LogIndex,
+    bytes: usize,
+    answer: CommitAnswer,
+}
+
 /// An append that waits for payloads from the log.
 #[derive(Clone, Debug)]
 pub struct Load {
@@ -83,7 +90,9 @@ pub struct Replica {
     /// Hashes of recently applied entries, for comparison with other replicas.
     hashes: VecDeque<(LogIndex, [u8; 32])>,
     next_id: u64,
-    commits: BTreeMap<ProposalId, (LogIndex, CommitAnswer)>,
+    commits: BTreeMap<ProposalId, Waiting>,
+    /// Of all `commits`, in the log.
+    commits_bytes: usize,
     committed_at: BTreeMap<LogIndex, ProposalId>,
     reads: BTreeMap<ReadId, ReadAnswer>,
     /// Commits validated and not yet proposed: proposed together.
@@ -129,6 +138,7 @@ impl Replica {
             hashes: VecDeque::new(),
             next_id: 1,
             commits: BTreeMap::new(),
+            commits_bytes: 0,
             committed_at: BTreeMap::new(),
             reads: BTreeMap::new(),
             batch: Vec::new(),
@@ -228,7 +238,8 @@ impl Replica {
         match &self.window {
             Some((term, _)) if self.status.serving && *term == self.status.term => {}
             _ if self.status.serving => {
-                let window = Window::new(self.meta.timestamp, self.limits.window_sets_max);
+                let Limits { window_sets_max: sets_max, window_bytes_max: bytes_max, .. } = *self.limits;
+                let window = Window::new(self.meta.timestamp, WindowBound { sets_max, bytes_max });
                 self.window = Some((self.status.term, window));
             }
             _ => self.window = None,
@@ -280,8 +291,8 @@ impl Replica {
             Reply::Appended { proposal, index } => {
                 let at = self.batch.iter().position(|(id, _)| *id == proposal).expect("proposed in this step");
                 let (_, payload) = self.batch.swap_remove(at);
-                let (expected, _) = self.commits.get(&proposal).expect("answered later");
-                assert_eq!(*expected, index, "validated for another place in the log");
+                let expected = self.commits.get(&proposal).expect("answered later").index;
+                assert_eq!(expected, index, "validated for another place in the log");
                 proposed.insert(index, payload);
                 self.committed_at.insert(index, proposal);
             }
@@ -313,7 +324,8 @@ impl Replica {
     }
 
     fn answer(&mut self, proposal: ProposalId, response: Response) {
-        let Some((index, answer)) = self.commits.remove(&proposal) else { return };
+        let Some(Waiting { index, bytes, answer }) = self.commits.remove(&proposal) else { return };
+        self.commits_bytes -= bytes;
         if self.committed_at.get(&index) == Some(&proposal) {
             self.committed_at.remove(&index);
         }
@@ -438,7 +450,8 @@ impl Replica {
         window.proposed(index, keys);
         let proposal = ProposalId(self.next_id);
         self.next_id += 1;
-        self.commits.insert(proposal, (index, answer));
+        self.commits_bytes += payload.len();
+        self.commits.insert(proposal, Waiting { index, bytes: payload.len(), answer });
         self.batch.push((proposal, payload));
     }
 
@@ -451,7 +464,7 @@ impl Replica {
         if commit.catalog != self.meta.catalog {
             return Err(Response::Error(ShardError::CatalogChanged));
         }
-        if self.commits.len() >= self.limits.proposals_max {
+        if self.commits.len() >= self.limits.proposals_max || self.commits_bytes >= self.limits.proposals_bytes_max {
             mark!("shard: too many proposals in flight");
             return Err(Response::NotLeader { leader: self.status.leader.map_or(0, |_| leader) });
         }
@@ -557,6 +570,13 @@ impl Replica {
         });
         self.hashes.clear();
         self.bytes_since_checkpoint = 0;
+        // 1. we led and committed, 2. before the apply we were deposed, 3. the snapshot covers it. Raft has answered; whether it was
+        // this entry that was applied elsewhere is certain, at which timestamp is not.
+        let covered = self.commits.iter().filter(|(_, waiting)| waiting.index <= self.meta.applied);
+        for proposal in covered.map(|(proposal, _)| *proposal).collect::<Vec<_>>() {
+            mark!("shard: a commit was covered by a snapshot");
+            self.answer(proposal, Response::Error(ShardError::Unknown));
+        }
     }
 
     /// How far the log may be cut after a checkpoint at `meta`, keeping a tail for followers; `None` if it is not worth it.
@@ -581,7 +601,7 @@ impl Replica {
 
     /// The replica goes away: nobody is left waiting (P1).
     pub fn dissolve(mut self) {
-        for (_, (_, answer)) in std::mem::take(&mut self.commits) {
+        for Waiting { answer, .. } in std::mem::take(&mut self.commits).into_values() {
             if answer.send(Response::Error(ShardError::Unknown)).is_err() {
                 mark!("shard: dissolved under a gateway that left");
             }

@@ -46,6 +46,9 @@ const PAUSE_MS_MAX: u64 = 160;
 const PAGE_ROWS_MAX: usize = 4096;
 const PAGE_BYTES_MAX: usize = 512 << 10;
 
+/// So many keys are read at once, in place; more on a thread of their own.
+const BRIEF_KEYS_MAX: usize = 4;
+
 /// The shards of one node, and the ways to all others.
 pub struct Shards {
     seam: Seam,
@@ -175,13 +178,23 @@ impl Shards {
 
     async fn get_rows(&self, shard: ShardId, at: Timestamp, keys: Vec<Key>) -> Response {
         let pool = self.pool.clone();
+        let few = keys.len() <= BRIEF_KEYS_MAX;
         let read = move || {
             let store = pool.get(shard)?;
-            keys.iter()
-                .map(|key| Ok(store.get(key, at)?.map(|(_, value)| value)))
-                .collect::<Result<Vec<_>, StoreError>>()
+            let (mut values, mut bytes) = (Vec::new(), 0);
+            for key in &keys {
+                let value = store.get(key, at)?.map(|(_, value)| value);
+                bytes += value.as_ref().map_or(0, Vec::len);
+                values.push(value);
+                if bytes >= PAGE_BYTES_MAX {
+                    mark!("shard: a read by keys in several pieces");
+                    break;
+                }
+            }
+            Ok::<_, StoreError>(values)
         };
-        match self.seam.brief(read).await {
+        let values = if few { self.seam.brief(read).await } else { self.seam.blocking(read).await };
+        match values {
             Ok(values) => Response::Get(GetReply { at, values }),
             Err(error) => self.unreadable(shard, error).await,
         }
@@ -286,9 +299,19 @@ impl Shards {
 #[async_trait]
 impl ShardClient for Shards {
     async fn get(&self, target: Target, at: ReadAt, keys: Vec<Key>) -> Result<GetReply, ShardError> {
-        match self.route(target, Request::Get { at, keys }).await? {
-            Response::Get(reply) => Ok(reply),
-            other => Err(astray(&other)),
+        let (mut at, mut left, mut values) = (at, keys, Vec::new());
+        loop {
+            let reply = match self.route(target, Request::Get { at, keys: left.clone() }).await? {
+                Response::Get(reply) if (1..=left.len()).contains(&reply.values.len()) || left.is_empty() => reply,
+                other => return Err(astray(&other)),
+            };
+            left.drain(..reply.values.len());
+            values.extend(reply.values);
+            if left.is_empty() {
+                return Ok(GetReply { at: reply.at, values });
+            }
+            // The rest, at the same moment.
+            at = ReadAt::Snapshot(reply.at);
         }
     }
 

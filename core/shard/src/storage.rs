@@ -70,7 +70,7 @@ pub trait RaftStorage: Send + Sync {
     /// Makes what is applied durable.
     fn checkpoint(&self, shard: ShardId) -> Result<Meta, StorageError>;
 
-    /// Removes the shard's store. Its group was dropped from the log before.
+    /// Removes what there is of a dropped shard: its group, if the log still has it, and then its store.
     fn remove(&self, shard: ShardId) -> Result<(), StorageError>;
 
     /// Groups that hold on to the oldest part of the log.
@@ -170,6 +170,11 @@ impl RaftStorage for DiskStorage {
     }
 
     fn remove(&self, shard: ShardId) -> Result<(), StorageError> {
+        if self.wal.group(shard).is_some() {
+            tenet_types::mark!("storage: a shard was dropped while this node was away");
+            let change = tenet_wal::Change { drop: true, ..Default::default() };
+            self.wal.append(Batch { groups: vec![(shard, change)] })?;
+        }
         Ok(self.pool.remove(shard)?)
     }
 

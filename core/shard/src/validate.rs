@@ -29,8 +29,20 @@ pub struct Window {
     sets: VecDeque<WrittenSet>,
     /// How many of `sets`, at its front, are applied.
     applied: usize,
-    sets_max: usize,
+    /// What the keys of `sets` take, about.
+    bytes: usize,
+    bound: WindowBound,
 }
+
+/// How much a window remembers of what is applied. What is in flight is kept besides: its owners bound that.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowBound {
+    pub sets_max: usize,
+    pub bytes_max: usize,
+}
+
+/// What a key costs besides its bytes, kept twice.
+const KEY_OVERHEAD_BYTES: usize = 96;
 
 #[derive(Debug)]
 struct WrittenSet {
@@ -40,10 +52,9 @@ struct WrittenSet {
 }
 
 impl Window {
-    /// An empty window for a leadership that begins when everything up to `floor` is applied. Remembers `sets_max` applied
-    /// write sets; those in flight are kept besides.
-    pub fn new(floor: Timestamp, sets_max: usize) -> Window {
-        Window { floor, writes: BTreeMap::new(), sets: VecDeque::new(), applied: 0, sets_max }
+    /// An empty window for a leadership that begins when everything up to `floor` is applied.
+    pub fn new(floor: Timestamp, bound: WindowBound) -> Window {
+        Window { floor, writes: BTreeMap::new(), sets: VecDeque::new(), applied: 0, bytes: 0, bound }
     }
 
     /// True if everything in `reads` is still what it was at `snapshot`.
@@ -72,6 +83,7 @@ impl Window {
         for key in &keys {
             self.writes.insert(key.clone(), (index, None));
         }
+        self.bytes += keys.iter().map(key_bytes).sum::<usize>();
         self.sets.push_back(WrittenSet { index, at: None, keys });
     }
 
@@ -89,7 +101,7 @@ impl Window {
             }
         }
         self.applied += 1;
-        if self.applied > self.sets_max {
+        while self.applied > 0 && (self.applied > self.bound.sets_max || self.bytes > self.bound.bytes_max) {
             self.forget_oldest();
         }
     }
@@ -97,6 +109,7 @@ impl Window {
     fn forget_oldest(&mut self) {
         let WrittenSet { index, at, keys } = self.sets.pop_front().expect("some are applied");
         self.applied -= 1;
+        self.bytes -= keys.iter().map(key_bytes).sum::<usize>();
         for key in keys {
             if self.writes.get(&key).is_some_and(|latest| latest.0 == index) {
                 self.writes.remove(&key);
@@ -104,6 +117,10 @@ impl Window {
         }
         self.floor = at.expect("entries are applied in order");
     }
+}
+
+fn key_bytes(key: &Key) -> usize {
+    2 * key.0.len() + KEY_OVERHEAD_BYTES
 }
 
 #[cfg(test)]

@@ -28,8 +28,12 @@ pub struct Limits {
     pub snapshot_retry_ticks: u32,
     /// Commits of one shard that wait for their outcome.
     pub proposals_max: usize,
+    /// What their entries may take together, in bytes.
+    pub proposals_bytes_max: usize,
     /// Applied write sets that a leader remembers for validation.
     pub window_sets_max: usize,
+    /// What their keys may take, in bytes.
+    pub window_bytes_max: usize,
     /// Payloads of applied entries kept per replica, in bytes.
     pub cache_bytes_max: usize,
     /// Entries applied in one piece, in bytes.
@@ -56,7 +60,9 @@ impl Default for Limits {
             appends_in_flight_max: 32,
             snapshot_retry_ticks: 100,
             proposals_max: 4096,
+            proposals_bytes_max: 32 << 20,
             window_sets_max: 16 << 10,
+            window_bytes_max: 32 << 20,
             cache_bytes_max: 4 << 20,
             apply_bytes_max: 1 << 20,
             hashes_kept: 4096,

@@ -27,7 +27,10 @@ use crate::text;
 pub(crate) use select::select;
 
 /// Rows that are checked against the shard in one request.
-const INSERT_BATCH_ROWS: usize = 256;
+const INSERT_BATCH_ROWS: usize = 64;
+
+/// Keys whose rows are read in one request.
+const KEYS_PAGE: usize = 64;
 
 /// Most bytes of rows that one RETURNING keeps, beyond which it is 53200: they are kept until the commit is known.
 const RETURNING_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -271,7 +274,11 @@ impl Rows {
             Left::Unit => {
                 return Ok(Some(if holds(filter, &[], env)? { vec![Default::default()] } else { Vec::new() }));
             }
-            Left::Keys(keys) => {
+            Left::Keys(mut keys) => {
+                let rest = keys.split_off(keys.len().min(KEYS_PAGE));
+                if !rest.is_empty() {
+                    self.left = Left::Keys(rest);
+                }
                 let values = self.reader.get(&keys).await?;
                 keys.into_iter().zip(values).filter_map(|(key, value)| Some((key, value?))).collect()
             }

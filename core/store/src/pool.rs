@@ -273,10 +273,11 @@ impl StorePool {
             *store = Some(idle);
             return Err(error);
         }
+        let closed = Arc::into_inner(idle).expect("it was ours alone").close();
+        // Only now: a cell that has left the map holds nobody back who opens the file.
         self.note(shard, cell, false);
         mark!("store: pool closed an idle store");
-        Arc::into_inner(idle).expect("it was ours alone").close()?;
-        Ok(true)
+        closed.map(|()| true)
     }
 
     /// Removes, once, what a crash left: stores not finished, and removed ones not yet deleted.

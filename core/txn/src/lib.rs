@@ -23,4 +23,4 @@ mod reads;
 mod transaction;
 
 pub use reads::READ_SET_BYTES_MAX;
-pub use transaction::{Mark, Page, PageLimit, Reader, Transaction, TxnError};
+pub use transaction::{Page, PageLimit, Reader, Transaction, TxnError};

@@ -47,10 +47,6 @@ pub struct Page {
     pub resume: Option<Key>,
 }
 
-/// A state of the buffer to which a transaction can go back.
-#[derive(Clone, Copy, Debug)]
-pub struct Mark(usize);
-
 type Writes = BTreeMap<Key, Option<Vec<u8>>>;
 
 /// See the crate's head.
@@ -61,8 +57,6 @@ pub struct Transaction {
     writes: Arc<Writes>,
     /// Encoded size of `writes`, at most.
     bytes: usize,
-    /// What each change of the buffer replaced, for [`Transaction::rollback_to`].
-    undo: Vec<(Key, Option<Option<Vec<u8>>>)>,
 }
 
 /// Reads on a transaction's behalf, seeing its writes as they were when the reader was made: a statement does not see its
@@ -101,13 +95,7 @@ impl Transaction {
             first: tokio::sync::Mutex::new(()),
             reads: Mutex::default(),
         };
-        Transaction {
-            session: Arc::new(session),
-            request,
-            writes: Arc::default(),
-            bytes: ENTRY_OVERHEAD_BYTES,
-            undo: Vec::new(),
-        }
+        Transaction { session: Arc::new(session), request, writes: Arc::default(), bytes: ENTRY_OVERHEAD_BYTES }
     }
 
     pub fn target(&self) -> Target {
@@ -160,34 +148,8 @@ impl Transaction {
             return Err(TxnError::TooLarge);
         }
         self.bytes = bytes;
-        let old = Arc::make_mut(&mut self.writes).insert(key.clone(), value);
-        self.undo.push((key, old));
+        Arc::make_mut(&mut self.writes).insert(key, value);
         Ok(())
-    }
-
-    /// Where a statement began.
-    pub fn mark(&self) -> Mark {
-        Mark(self.undo.len())
-    }
-
-    /// Takes back every write since the mark. What was read stays read: the statement's failure may have shown it.
-    pub fn rollback_to(&mut self, mark: Mark) {
-        assert!(mark.0 <= self.undo.len(), "a mark of this transaction, not yet passed");
-        let writes = Arc::make_mut(&mut self.writes);
-        for (key, old) in self.undo.drain(mark.0..).rev() {
-            if let Some(current) = writes.get(&key) {
-                self.bytes -= write_bytes(&key, current);
-            }
-            match old {
-                Some(old) => {
-                    self.bytes += write_bytes(&key, &old);
-                    writes.insert(key, old);
-                }
-                None => {
-                    writes.remove(&key);
-                }
-            }
-        }
     }
 
     /// Commits. `None` if nothing was written: then nothing is sent, since a snapshot is a consistent moment by itself.

@@ -20,7 +20,7 @@ fn reads(keys: &[u8], spans: &[(u8, u8)]) -> ReadSet {
 
 #[test]
 fn a_write_in_flight_conflicts_and_an_applied_one_only_with_older_snapshots() {
-    let mut window = Window::new(Timestamp(10), 8);
+    let mut window = Window::new(Timestamp(10), of_sets(8));
     window.proposed(LogIndex(5), vec![key(1)]);
     assert!(!window.admits(Timestamp(10), &reads(&[1], &[])));
     assert!(!window.admits(Timestamp(99), &reads(&[1], &[])));
@@ -53,11 +53,32 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+fn of_sets(sets_max: usize) -> WindowBound {
+    WindowBound { sets_max, bytes_max: usize::MAX }
+}
+
+#[test]
+fn a_window_is_bounded_in_bytes_too() {
+    let large: Vec<Key> = (0..100).map(key).collect();
+    let bytes_max = 3 * large.iter().map(key_bytes).sum::<usize>();
+    let mut window = Window::new(Timestamp(10), WindowBound { sets_max: 1_000, bytes_max });
+    for n in 0..50 {
+        window.proposed(LogIndex(n + 1), large.clone());
+        // In flight it counts for whoever reads, however large.
+        assert!(!window.admits(Timestamp(10 + n), &reads(&[1], &[])));
+        window.applied(LogIndex(n + 1), Timestamp(11 + n));
+        assert!(window.bytes <= bytes_max && window.sets.len() <= 3);
+        assert!(window.admits(Timestamp(11 + n), &reads(&[1], &[])));
+    }
+    assert_eq!(window.floor, Timestamp(57));
+    assert!(!window.admits(Timestamp(56), &reads(&[200], &[])));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
     #[test]
     fn the_window_agrees_with_all_writes_ever(steps in prop::collection::vec(step(), 1..60), sets_max in 1usize..6) {
-        let mut window = Window::new(Timestamp(100), sets_max);
+        let mut window = Window::new(Timestamp(100), of_sets(sets_max));
         let mut model: Vec<(Vec<u8>, Option<u64>)> = Vec::new();
         let (mut next_apply, mut now) = (0usize, 100u64);
         for step in steps {
