@@ -109,6 +109,7 @@ impl Map {
         let tenants = self.local_rows(tenants_span(), at, tenant_from_row).await?;
         let shards = self.local_rows(shards_span(), at, shard_from_row).await?;
         let mut settled = true;
+        let mut dropped = Vec::new();
         for shard in shards {
             match shard.state {
                 ShardState::Live => {
@@ -125,17 +126,12 @@ impl Map {
                     self.shards.forget(shard.id);
                     known.opened.remove(&shard.id);
                     if known.erased.insert(shard.id) {
-                        // M3, M4
-                        self.make_durable().await;
-                        let (done, dropped) = oneshot::channel();
-                        self.shards.host().give(HostInput::Drop { shard: shard.id, done }).await;
-                        if dropped.await.is_err() {
-                            mark!("map: a dropped shard was not erased");
-                        }
+                        dropped.push(shard.id);
                     }
                 }
             }
         }
+        self.erase(dropped).await;
         for tenant in tenants.into_iter().filter(|tenant| tenant.state == TenantState::Creating) {
             settled = false;
             // M2
@@ -155,16 +151,21 @@ impl Map {
         Ok(settled)
     }
 
-    /// Makes the map, as it was applied here, durable. A disk that cannot ends the node.
-    async fn make_durable(&self) {
+    /// Erases what these shards have here, after the map that says so was made durable (M3, M4).
+    async fn erase(&self, dropped: Vec<ShardId>) {
+        if dropped.is_empty() {
+            return;
+        }
         let pool = self.pool.clone();
-        let checkpoint = move || match pool.get(ShardId::SYSTEM)?.checkpoint() {
-            // Replaced by a snapshot just now: the new one is durable, or says why not.
-            Err(StoreError::Dead { .. }) => pool.get(ShardId::SYSTEM)?.checkpoint(),
-            other => other,
-        };
-        if let Err(error) = self.seam.blocking(checkpoint).await {
+        if let Err(error) = self.seam.blocking(move || pool.checkpoint(ShardId::SYSTEM)).await {
             match self.seam.halt(format!("the map cannot be made durable: {error}")).await {}
+        }
+        for shard in dropped {
+            let (done, erased) = oneshot::channel();
+            self.shards.host().give(HostInput::Drop { shard, done }).await;
+            if erased.await.is_err() {
+                mark!("map: a dropped shard was not erased");
+            }
         }
     }
 
@@ -345,7 +346,8 @@ impl Databases for Map {
             self.seam.sleep(RECONCILE_EVERY / 2).await;
         }
         let text = format!("database \"{name}\" was created, but its shard has no leader yet");
-        Err(SqlError::new(SqlState::CANNOT_CONNECT_NOW, text))
+        // Not a refusal: it took effect.
+        Err(SqlError::new(SqlState::TRANSACTION_RESOLUTION_UNKNOWN, text))
     }
 
     async fn drop(&self, name: &str) -> Result<(), SqlError> {

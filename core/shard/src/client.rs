@@ -84,9 +84,9 @@ pub enum ShardError {
     /// The data cannot be read; says what and where.
     #[error("damaged data: {0}")]
     Damaged(String),
-    /// The node that must do it has no disk space left. Nothing happened.
-    #[error("no disk space left: {0}")]
-    DiskFull(String),
+    /// More commits wait for their outcome than the shard's leader takes. Nothing happened.
+    #[error("too many commits in flight")]
+    Busy,
 }
 
 /// The way to a shard, wherever it is. Reads are retried inside until a deadline; a commit only while it is certain that it
@@ -250,7 +250,7 @@ impl Response {
                     ShardError::Gone => (6, ""),
                     ShardError::BelowGc => (7, ""),
                     ShardError::Damaged(what) => (8, what.as_str()),
-                    ShardError::DiskFull(what) => (9, what.as_str()),
+                    ShardError::Busy => (9, ""),
                 };
                 w.u8(kind);
                 w.str(text);
@@ -287,7 +287,7 @@ impl Response {
                     6 => ShardError::Gone,
                     7 => ShardError::BelowGc,
                     8 => ShardError::Damaged(text),
-                    9 => ShardError::DiskFull(text),
+                    9 => ShardError::Busy,
                     _ => return Err(unknown),
                 })
             }

@@ -29,14 +29,14 @@ use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
 use tenet_raft::{HardState, Input, SnapshotMeta, Ticket};
 use tenet_seam::{Random, Seam};
-use tenet_store::{Applied, Meta};
+use tenet_store::Meta;
 use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId, Term, mark};
 use tenet_wal::{Batch, Change, Frame};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client::{CommitRequest, Target};
-use crate::replica::{CommitAnswer, Load, NotLeader, ReadAnswer, Replica, Work};
-use crate::storage::{RaftStorage, Staged, StorageError};
+use crate::replica::{CommitAnswer, Load, NotLeader, ReadAnswer, Replica, StateClaim, Work};
+use crate::storage::{AppliedEntries, RaftStorage, Staged, StorageError};
 use crate::view::{Descriptor, Limits, ReplicaView, Views};
 use crate::wire::{PeerMessage, RaftMail};
 
@@ -62,6 +62,9 @@ pub trait RaftNetwork: Send + Sync {
 
     /// Streams a snapshot of the local store to a replica, in the background.
     fn send_snapshot(&self, offer: SnapshotOffer);
+
+    /// The entry after which the log must be kept for a snapshot that is on its way.
+    fn snapshot_floor(&self, shard: ShardId) -> Option<LogIndex>;
 }
 
 /// "Replica `to` needs a snapshot", said by a leader of `term`.
@@ -72,6 +75,8 @@ pub struct SnapshotOffer {
     pub from: ReplicaId,
     pub to: ReplicaId,
     pub term: Term,
+    /// Size of its pieces.
+    pub piece_bytes: usize,
 }
 
 /// Sees what replicas do that must agree with each other: the ear of a checker. Nothing in production listens.
@@ -177,7 +182,7 @@ impl HostHandle {
 
 /// What came back from the disk.
 enum Done {
-    Applied { shard: ShardId, first: LogIndex, result: Result<(Vec<Applied>, Meta), StorageError> },
+    Applied { shard: ShardId, first: LogIndex, result: Result<AppliedEntries, StorageError> },
     Checkpointed { shard: ShardId, result: Result<Meta, StorageError> },
     Loaded { shard: ShardId, load: Load, result: Result<Vec<Frame>, StorageError> },
     Opened { descriptor: Descriptor, done: oneshot::Sender<()>, result: Result<crate::storage::Found, StorageError> },
@@ -315,10 +320,11 @@ impl Host {
                 self.execute_all(shard, work);
             }
             HostInput::Commit { target, commit, answer } => {
-                let wall_ms = self.seam.clock.wall_us() / 1000;
+                let clock = &self.seam.clock;
+                let time = (clock.now(), clock.wall_us() / 1000);
                 match self.replicas.get_mut(&target.shard) {
                     Some(replica) => {
-                        replica.admit(&target, commit, wall_ms, answer);
+                        replica.admit(&target, commit, time, answer);
                         self.touched.insert(target.shard);
                     }
                     None => {
@@ -363,12 +369,9 @@ impl Host {
                 self.execute_all(shard, work);
             }
             HostInput::StateHash { from, shard, index, hash } => {
-                let ours = self.replicas.get(&shard).and_then(|replica| replica.hash_at(index));
-                if ours.is_some_and(|ours| ours != hash) {
-                    return Err(format!(
-                        "{shard} differs from its leader on {from} at {index}: one of them is wrong; this node stops so that it serves nothing more"
-                    ));
-                }
+                let Some(replica) = self.replicas.get_mut(&shard) else { return Ok(()) };
+                replica.claim(StateClaim { from, index, hash });
+                return replica.judge_claim();
             }
             HostInput::Open { descriptor, done } => {
                 let shard = descriptor.shard;
@@ -451,7 +454,7 @@ impl Host {
                 if !self.replicas.contains_key(&shard) {
                     return;
                 }
-                let (results, meta) = match result {
+                let applied = match result {
                     Ok(applied) => applied,
                     Err(error) => {
                         return halt(&self.seam, format!("{shard} cannot apply entry {first}: {error}")).await;
@@ -459,15 +462,18 @@ impl Host {
                 };
                 let replica = self.replicas.get_mut(&shard).expect("looked for above");
                 let before = replica.meta.applied;
-                let count = results.len() as u64;
+                let count = applied.results.len() as u64;
                 if let Some(observer) = &self.observer {
-                    for (n, applied) in results.iter().enumerate() {
+                    for (n, applied) in applied.results.iter().enumerate() {
                         observer.applied(shard, replica.me(), LogIndex(first.0 + n as u64), applied.state_hash);
                     }
                 }
                 let mut work = propose(replica, &mut self.luck);
                 let luck = self.luck.next_u64();
-                work.push(replica.applied(first, results, meta, luck));
+                work.push(replica.applied(first, applied, luck));
+                if let Err(reason) = replica.judge_claim() {
+                    return halt(&self.seam, reason).await;
+                }
                 if replica.status().leading
                     && before.0 / HASH_EVERY != (before.0 + count) / HASH_EVERY
                     && let Some((index, hash)) = replica.last_hash()
@@ -504,6 +510,7 @@ impl Host {
                 Err(StorageError::Wal(tenet_wal::WalError::Missing { .. })) => {
                     mark!("host: entries compacted before they were read")
                 }
+                Err(_) if !self.replicas.contains_key(&shard) => mark!("host: entries of a shard that went away"),
                 Err(error) => halt(&self.seam, format!("{shard} cannot be read back from the log: {error}")).await,
             },
             Done::Opened { descriptor, done, result } => {
@@ -540,8 +547,9 @@ impl Host {
         let tail = if self.storage.pinning().contains(&shard) { 0 } else { self.limits.log_tail_entries };
         let Some(replica) = self.replicas.get_mut(&shard).filter(|replica| !replica.installing) else { return };
         // Unknown to raft: a snapshot has overtaken this checkpoint.
-        let Some(checkpoint) = replica.compaction(meta, 0) else { return };
-        let compact = replica.compaction(meta, tail);
+        let Some(checkpoint) = replica.compaction(meta.applied) else { return };
+        let tail = LogIndex(meta.applied.0.saturating_sub(tail));
+        let compact = replica.compaction(self.network.snapshot_floor(shard).map_or(tail, |floor| floor.min(tail)));
         let change = Change {
             checkpoint: Some((checkpoint.index, checkpoint.term)),
             compact: compact.map(|base| (base.index, base.term)),
@@ -587,7 +595,8 @@ impl Host {
         }
         let Some(replica) = self.replicas.get(&shard) else { return };
         for (node, to) in send_snapshot {
-            let offer = SnapshotOffer { node, shard, from: replica.me(), to, term: replica.status().term };
+            let (from, term, piece_bytes) = (replica.me(), replica.status().term, self.limits.snapshot_piece_bytes);
+            let offer = SnapshotOffer { node, shard, from, to, term, piece_bytes };
             self.network.send_snapshot(offer);
         }
     }
@@ -622,17 +631,22 @@ impl Host {
         let busy = |shard: &ShardId| {
             self.checkpointing == Some(*shard) || self.replicas.get(shard).is_some_and(|replica| replica.applying)
         };
-        if self.changes.is_empty() || self.staged.keys().any(busy) {
+        let ready = |shard: &ShardId| !(self.staged.contains_key(shard) && busy(shard));
+        let mut groups: Vec<ShardId> = self.changes.keys().copied().filter(ready).collect();
+        let turn = groups.partition_point(|shard| *shard < self.next_group);
+        groups.rotate_left(turn);
+        if groups.is_empty() {
             return None;
         }
         let mut writing = Writing::default();
         let mut batch = Batch { groups: Vec::new() };
         let mut staged = Vec::new();
         let mut bytes = 0;
-        while bytes < BATCH_BYTES {
-            let from = self.next_group;
-            let next = self.changes.range(from..).chain(self.changes.range(..from)).next();
-            let Some(shard) = next.map(|(shard, _)| *shard) else { break };
+        for shard in groups {
+            if bytes >= BATCH_BYTES {
+                mark!("host: more than one batch gathered");
+                break;
+            }
             self.next_group = ShardId(shard.0.wrapping_add(1));
             let change = self.changes.remove(&shard).expect("it was just there");
             bytes += change.entries.iter().map(|frame| frame.payload.len()).sum::<usize>();
@@ -646,9 +660,6 @@ impl Host {
             let (dropped, rest) = std::mem::take(&mut self.dropping).into_iter().partition(|(at, _)| *at == shard);
             (writing.dropped, self.dropping) = ([writing.dropped, dropped].into_iter().flatten().collect(), rest);
             batch.groups.push((shard, change));
-        }
-        if !self.changes.is_empty() {
-            mark!("host: more than one batch gathered");
         }
         batch.groups.sort_by_key(|(shard, _)| *shard);
         let (seam, storage) = (self.seam.clone(), self.storage.clone());

@@ -13,6 +13,7 @@
 //! Deliberately missing for now: splits, membership changes, deduplication of request ids, follower reads that wait.
 
 mod client;
+mod clock;
 mod host;
 mod replica;
 mod service;

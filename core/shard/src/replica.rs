@@ -17,13 +17,15 @@ use tenet_raft::{
     Config, Effects, Envelope, Input, LogRange, Message, Node, Persist, ProposalId, ReadId, Reply, Restored,
     SnapshotMeta, Status, Ticket,
 };
-use tenet_store::{Applied, Meta};
+use tenet_seam::Moment;
+use tenet_store::Meta;
 use tenet_types::{CatalogVersion, Entry, Key, LogIndex, NodeId, ReplicaId, ShardId, Term, Timestamp, mark};
 use tenet_wal::{Change, Frame};
 use tokio::sync::oneshot;
 
 use crate::client::{CommitRequest, Response, ShardError, Target};
-use crate::storage::Found;
+use crate::clock::ProposalClock;
+use crate::storage::{AppliedEntries, Found};
 use crate::validate::{Window, WindowBound};
 use crate::view::{Descriptor, Limits};
 use crate::wire::{FRAME_BYTES_MAX, PeerMessage, RaftMail};
@@ -59,11 +61,22 @@ pub struct Work {
     pub elected: Option<Term>,
 }
 
+/// What an entry costs a checkpoint besides its payload, about.
+const ENTRY_OVERHEAD_BYTES: usize = 64;
+
 /// A commit whose outcome is awaited.
 struct Waiting {
     index: LogIndex,
     bytes: usize,
     answer: CommitAnswer,
+}
+
+/// What a leader says its state is after an entry.
+#[derive(Clone, Copy, Debug)]
+pub struct StateClaim {
+    pub from: NodeId,
+    pub index: LogIndex,
+    pub hash: [u8; 32],
 }
 
 /// An append that waits for payloads from the log.
@@ -89,6 +102,8 @@ pub struct Replica {
     pub meta: Meta,
     /// Hashes of recently applied entries, for comparison with other replicas.
     hashes: VecDeque<(LogIndex, [u8; 32])>,
+    /// The last claim of a leader that was not yet compared: mostly it comes before the entry is applied here.
+    claim: Option<StateClaim>,
     next_id: u64,
     commits: BTreeMap<ProposalId, Waiting>,
     /// Of all `commits`, in the log.
@@ -101,6 +116,7 @@ pub struct Replica {
     cache: BTreeMap<LogIndex, Frame>,
     cache_bytes: usize,
     window: Option<(Term, Window)>,
+    clock: ProposalClock,
     /// Committed, durable, and not yet handed to apply.
     to_apply: Option<(LogIndex, LogIndex)>,
     pub applying: bool,
@@ -136,6 +152,7 @@ impl Replica {
             status,
             meta: found.meta,
             hashes: VecDeque::new(),
+            claim: None,
             next_id: 1,
             commits: BTreeMap::new(),
             commits_bytes: 0,
@@ -146,6 +163,7 @@ impl Replica {
             cache: BTreeMap::new(),
             cache_bytes: 0,
             window: None,
+            clock: ProposalClock::new(Timestamp::ZERO),
             to_apply: None,
             applying: false,
             installing: false,
@@ -241,6 +259,7 @@ impl Replica {
                 let Limits { window_sets_max: sets_max, window_bytes_max: bytes_max, .. } = *self.limits;
                 let window = Window::new(self.meta.timestamp, WindowBound { sets_max, bytes_max });
                 self.window = Some((self.status.term, window));
+                self.clock = ProposalClock::new(self.meta.timestamp);
             }
             _ => self.window = None,
         }
@@ -429,7 +448,13 @@ impl Replica {
     }
 
     /// Judges a commit; if it may, it joins the batch that [`Replica::propose`] proposes.
-    pub fn admit(&mut self, target: &Target, commit: CommitRequest, wall_ms: u64, answer: CommitAnswer) {
+    pub fn admit(
+        &mut self,
+        target: &Target,
+        commit: CommitRequest,
+        (now, wall_ms): (Moment, u64),
+        answer: CommitAnswer,
+    ) {
         if let Err(response) = self.judge(target, &commit) {
             if answer.send(response).is_err() {
                 mark!("shard: commit refused to a gateway that left");
@@ -438,6 +463,7 @@ impl Replica {
         }
         let CommitRequest { request, catalog, writes, .. } = commit;
         let keys: Vec<Key> = writes.iter().map(|write| write.key.clone()).collect();
+        let wall_ms = self.clock.ms(now, wall_ms);
         let payload = Entry::Commit { request, catalog, wall_ms, writes }.encode();
         if payload.len() > tenet_types::TXN_BYTES_MAX {
             if answer.send(Response::Error(ShardError::TooLarge)).is_err() {
@@ -466,7 +492,7 @@ impl Replica {
         }
         if self.commits.len() >= self.limits.proposals_max || self.commits_bytes >= self.limits.proposals_bytes_max {
             mark!("shard: too many proposals in flight");
-            return Err(Response::NotLeader { leader: self.status.leader.map_or(0, |_| leader) });
+            return Err(Response::Error(ShardError::Busy));
         }
         if !window.admits(commit.snapshot, &commit.reads) {
             return Err(Response::Error(ShardError::Conflict));
@@ -522,7 +548,8 @@ impl Replica {
     }
 
     /// An apply came back: answers its commits, moves the window, tells raft.
-    pub fn applied(&mut self, first: LogIndex, results: Vec<Applied>, meta: Meta, luck: u64) -> Work {
+    pub fn applied(&mut self, first: LogIndex, applied: AppliedEntries, luck: u64) -> Work {
+        let AppliedEntries { results, bytes, meta } = applied;
         self.applying = false;
         let last = LogIndex(first.0 + results.len() as u64 - 1);
         if let Some((from, to)) = self.to_apply {
@@ -530,13 +557,11 @@ impl Replica {
             self.to_apply = (last < to).then(|| (last.next(), to));
         }
         self.meta = meta;
+        self.bytes_since_checkpoint += bytes + results.len() * ENTRY_OVERHEAD_BYTES;
         for (n, result) in results.iter().enumerate() {
             let index = LogIndex(first.0 + n as u64);
             if let Some((_, window)) = &mut self.window {
                 window.applied(index, result.timestamp);
-            }
-            if let Some(frame) = self.cache.get(&index) {
-                self.bytes_since_checkpoint += frame.payload.len() + 64;
             }
             self.hashes.push_back((index, result.state_hash));
             if let Some(proposal) = self.committed_at.remove(&index) {
@@ -579,20 +604,37 @@ impl Replica {
         }
     }
 
-    /// How far the log may be cut after a checkpoint at `meta`, keeping a tail for followers; `None` if it is not worth it.
+    /// How far the log may be cut if that is wanted up to `index`, which a checkpoint covers; `None` if it is not worth it.
     ///
     /// Never beyond what raft knows to be applied: 1. an apply ends in the store, 2. a checkpoint there covers it, 3. its
     /// report overtakes that of the apply.
-    pub fn compaction(&self, meta: &Meta, tail: u64) -> Option<SnapshotMeta> {
-        let index = LogIndex(meta.applied.min(self.meta.applied).0.saturating_sub(tail));
+    pub fn compaction(&self, index: LogIndex) -> Option<SnapshotMeta> {
+        let index = index.min(self.meta.applied);
         let term = self.raft().term_at(index)?;
         (index > LogIndex::ZERO).then_some(SnapshotMeta { index, term })
     }
 
-    /// The state hash after `index`, if it is still known.
-    pub fn hash_at(&self, index: LogIndex) -> Option<[u8; 32]> {
-        let at = self.hashes.binary_search_by_key(&index, |(index, _)| *index).ok()?;
-        Some(self.hashes[at].1)
+    /// Takes a claim, unless an earlier one still waits.
+    pub fn claim(&mut self, claim: StateClaim) {
+        self.claim.get_or_insert(claim);
+    }
+
+    /// Compares the claim once its entry is applied here. An error: the replicas differ.
+    pub fn judge_claim(&mut self) -> Result<(), String> {
+        let Some(StateClaim { from, index, hash }) = self.claim.take_if(|claim| claim.index <= self.meta.applied)
+        else {
+            return Ok(());
+        };
+        // A snapshot may have passed it by, or too many entries.
+        let Ok(at) = self.hashes.binary_search_by_key(&index, |(index, _)| *index) else { return Ok(()) };
+        mark!("host: state hash compared");
+        if self.hashes[at].1 == hash {
+            return Ok(());
+        }
+        let shard = self.shard();
+        Err(format!(
+            "{shard} differs from its leader on {from} at {index}: one of them is wrong; this node stops so that it serves nothing more"
+        ))
     }
 
     pub fn last_hash(&self) -> Option<(LogIndex, [u8; 32])> {

@@ -77,6 +77,10 @@ impl RaftNetwork for PeerNetwork {
     fn send_snapshot(&self, offer: SnapshotOffer) {
         self.outgoing.start(&self.seam, self.transport.clone(), self.pool.clone(), offer);
     }
+
+    fn snapshot_floor(&self, shard: ShardId) -> Option<LogIndex> {
+        self.outgoing.floor(shard)
+    }
 }
 
 impl Shards {

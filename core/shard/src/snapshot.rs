@@ -7,14 +7,15 @@
 //! Invariants
 //!  X1  One incoming snapshot per shard, also while it waits to be installed (its [`Staged::guard`] lives).
 //!  X2  Pieces of one stream are written in order; a gap, another sender or another term ends the stream.
+//!  X3  While a snapshot is on its way its sender keeps the log that comes after it: else the receiver would need another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tenet_seam::Seam;
 use tenet_store::{Import, Meta, StorePool};
-use tenet_types::{NodeId, ReplicaId, ShardId, Term, mark, unexpected};
+use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId, Term, mark, unexpected};
 
 use crate::host::{HostHandle, HostInput, SnapshotOffer};
 use crate::storage::Staged;
@@ -24,73 +25,90 @@ use crate::wire::{Answer, Call, SnapshotPiece};
 /// A piece that is not answered within this time ends the stream; the leader offers another.
 const PIECE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Streams that this node sends.
+/// A stream that has ended well holds on to the log for so long, until its receiver has asked for what comes after it.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Streams that this node sends, with the entry at which each ends.
 #[derive(Default)]
-pub struct Outgoing(Mutex<BTreeSet<(ShardId, ReplicaId)>>);
+pub struct Outgoing(Mutex<BTreeMap<(ShardId, ReplicaId), LogIndex>>);
 
 impl Outgoing {
     /// Streams a snapshot in the background, unless one is on its way to that replica.
     pub fn start(self: &Arc<Self>, seam: &Seam, transport: Arc<Transport>, pool: Arc<StorePool>, offer: SnapshotOffer) {
         let key = (offer.shard, offer.to);
-        if !self.0.lock().expect("no holder panics").insert(key) {
-            return;
+        {
+            let mut streams = self.0.lock().expect("no holder panics");
+            if streams.contains_key(&key) {
+                return;
+            }
+            // Where it ends is known when its store is open; until then nothing is cut.
+            streams.insert(key, LogIndex::ZERO);
         }
         let outgoing = self.clone();
         let inner = seam.clone();
         seam.spawn("snapshot", async move {
-            match stream(&inner, &transport, pool, &offer).await {
-                Ok(bytes) => tracing::info!(shard = %offer.shard, to = %offer.node, bytes, "snapshot sent"),
+            match outgoing.stream(&inner, &transport, pool, &offer).await {
+                Ok(bytes) => {
+                    tracing::info!(shard = %offer.shard, to = %offer.node, bytes, "snapshot sent");
+                    inner.sleep(GRACE).await;
+                }
                 Err(why) => tracing::info!(shard = %offer.shard, to = %offer.node, why, "snapshot not sent"),
             }
             outgoing.0.lock().expect("no holder panics").remove(&key);
         });
     }
-}
 
-async fn stream(
-    seam: &Seam,
-    transport: &Transport,
-    pool: Arc<StorePool>,
-    offer: &SnapshotOffer,
-) -> Result<u64, &'static str> {
-    let shard = offer.shard;
-    let opened = seam.blocking(move || pool.get(shard).map(|store| (store.meta(), store))).await;
-    let (meta, store) = opened.map_err(|_| "the store cannot be opened")?;
-    let encoded = meta.encode();
-    let (mut resume, mut bytes) = (None, 0);
-    for sequence in 0.. {
-        let (store, at, from) = (store.clone(), meta.clone(), resume.take());
-        let chunk = seam
-            .blocking(move || store.export(&at, from, PIECE_BYTES))
-            .await
-            .map_err(|_| "the store cannot be read")?;
-        resume = chunk.resume;
-        bytes += chunk.bytes.len() as u64;
-        let piece = SnapshotPiece {
-            shard,
-            from: offer.from,
-            to: offer.to,
-            term: offer.term,
-            meta: encoded.clone(),
-            sequence,
-            bytes: chunk.bytes,
-            last: resume.is_none(),
-        };
-        match seam.timeout(PIECE_TIMEOUT, transport.call(offer.node, Call::Snapshot(piece))).await {
-            Ok(Ok(Answer::Snapshot { go_on: true })) => {}
-            Ok(Ok(_)) => return Err("the receiver declined"),
-            Ok(Err(_)) => return Err("the connection broke"),
-            Err(_) => return Err("the receiver is silent"),
-        }
-        if resume.is_none() {
-            break;
-        }
+    /// The entry after which the log of a shard must be kept, because a snapshot that ends there is on its way.
+    pub fn floor(&self, shard: ShardId) -> Option<LogIndex> {
+        let streams = self.0.lock().expect("no holder panics");
+        streams.range((shard, ReplicaId(0))..=(shard, ReplicaId(u64::MAX))).map(|(_, index)| *index).min()
     }
-    Ok(bytes)
-}
 
-/// Bytes of one piece.
-const PIECE_BYTES: usize = 256 << 10;
+    async fn stream(
+        &self,
+        seam: &Seam,
+        transport: &Transport,
+        pool: Arc<StorePool>,
+        offer: &SnapshotOffer,
+    ) -> Result<u64, &'static str> {
+        let (shard, piece_bytes) = (offer.shard, offer.piece_bytes);
+        let opened = seam.blocking(move || pool.get(shard).map(|store| (store.meta(), store))).await;
+        let (meta, store) = opened.map_err(|_| "the store cannot be opened")?;
+        self.0.lock().expect("no holder panics").insert((shard, offer.to), meta.applied);
+        let encoded = meta.encode();
+        let (mut resume, mut bytes) = (None, 0);
+        for sequence in 0.. {
+            let (store, at, from) = (store.clone(), meta.clone(), resume.take());
+            let chunk = seam
+                .blocking(move || store.export(&at, from, piece_bytes))
+                .await
+                .map_err(|_| "the store cannot be read")?;
+            resume = chunk.resume;
+            bytes += chunk.bytes.len() as u64;
+            let piece = SnapshotPiece {
+                shard,
+                from: offer.from,
+                to: offer.to,
+                term: offer.term,
+                meta: encoded.clone(),
+                sequence,
+                bytes: chunk.bytes,
+                last: resume.is_none(),
+            };
+            match seam.timeout(PIECE_TIMEOUT, transport.call(offer.node, Call::Snapshot(piece))).await {
+                Ok(Ok(Answer::Snapshot { go_on: true })) => {}
+                Ok(Ok(_)) => return Err("the receiver declined"),
+                Ok(Err(_)) => return Err("the connection broke"),
+                Err(_) => return Err("the receiver is silent"),
+            }
+            if resume.is_none() {
+                break;
+            }
+            mark!("snapshot: more than one piece");
+        }
+        Ok(bytes)
+    }
+}
 
 struct Stream {
     node: NodeId,

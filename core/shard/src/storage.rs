@@ -41,6 +41,14 @@ pub struct Found {
     pub meta: Meta,
 }
 
+/// What an apply did, entry by entry.
+pub struct AppliedEntries {
+    pub results: Vec<Applied>,
+    /// Of the entries' payloads.
+    pub bytes: usize,
+    pub meta: Meta,
+}
+
 /// Raft's storage (the word of async-raft) for all replicas of a node.
 pub trait RaftStorage: Send + Sync {
     /// Makes the replica's group and store exist; `None` if it was dropped here before. What it finds agrees, or is damage.
@@ -65,7 +73,7 @@ pub trait RaftStorage: Send + Sync {
         first: LogIndex,
         last: LogIndex,
         cached: Vec<Frame>,
-    ) -> Result<(Vec<Applied>, Meta), StorageError>;
+    ) -> Result<AppliedEntries, StorageError>;
 
     /// Makes what is applied durable.
     fn checkpoint(&self, shard: ShardId) -> Result<Meta, StorageError>;
@@ -154,19 +162,20 @@ impl RaftStorage for DiskStorage {
         first: LogIndex,
         last: LogIndex,
         cached: Vec<Frame>,
-    ) -> Result<(Vec<Applied>, Meta), StorageError> {
+    ) -> Result<AppliedEntries, StorageError> {
         let frames = match cached.first() {
             Some(frame) if frame.index == first => cached,
             _ => self.wal.read(shard, first, last, APPLY_BYTES)?,
         };
         let entries: Vec<_> = frames.into_iter().map(|frame| (frame.index, frame.term, frame.payload)).collect();
+        let bytes = entries.iter().map(|(_, _, payload)| payload.len()).sum();
         let store = self.pool.get(shard)?;
-        let applied = store.apply(&entries)?;
-        Ok((applied, store.meta()))
+        let results = store.apply(&entries)?;
+        Ok(AppliedEntries { results, bytes, meta: store.meta() })
     }
 
     fn checkpoint(&self, shard: ShardId) -> Result<Meta, StorageError> {
-        Ok(self.pool.get(shard)?.checkpoint()?)
+        Ok(self.pool.checkpoint(shard)?)
     }
 
     fn remove(&self, shard: ShardId) -> Result<(), StorageError> {
@@ -174,6 +183,8 @@ impl RaftStorage for DiskStorage {
             tenet_types::mark!("storage: a shard was dropped while this node was away");
             let change = tenet_wal::Change { drop: true, ..Default::default() };
             self.wal.append(Batch { groups: vec![(shard, change)] })?;
+        } else if !self.pool.exists(shard)? {
+            return Ok(());
         }
         Ok(self.pool.remove(shard)?)
     }

@@ -29,7 +29,7 @@ pub struct Window {
     sets: VecDeque<WrittenSet>,
     /// How many of `sets`, at its front, are applied.
     applied: usize,
-    /// What the keys of `sets` take, about.
+    /// What the keys of the applied ones take, about.
     bytes: usize,
     bound: WindowBound,
 }
@@ -83,7 +83,6 @@ impl Window {
         for key in &keys {
             self.writes.insert(key.clone(), (index, None));
         }
-        self.bytes += keys.iter().map(key_bytes).sum::<usize>();
         self.sets.push_back(WrittenSet { index, at: None, keys });
     }
 
@@ -101,6 +100,7 @@ impl Window {
             }
         }
         self.applied += 1;
+        self.bytes += set.keys.iter().map(key_bytes).sum::<usize>();
         while self.applied > 0 && (self.applied > self.bound.sets_max || self.bytes > self.bound.bytes_max) {
             self.forget_oldest();
         }

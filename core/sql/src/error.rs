@@ -68,7 +68,7 @@ states! {
     INVALID_COLUMN_REFERENCE = "42P10",
     INVALID_TABLE_DEFINITION = "42P16",
     INDETERMINATE_DATATYPE = "42P18",
-    DISK_FULL = "53100",
+    INSUFFICIENT_RESOURCES = "53000",
     OUT_OF_MEMORY = "53200",
     TOO_MANY_CONNECTIONS = "53300",
     PROGRAM_LIMIT_EXCEEDED = "54000",
@@ -260,9 +260,11 @@ impl From<ShardError> for SqlError {
             }
             ShardError::BelowGc => SqlError::new(SqlState::SNAPSHOT_TOO_OLD, "snapshot too old"),
             ShardError::Damaged(what) => SqlError::new(SqlState::DATA_CORRUPTED, format!("damaged data: {what}")),
-            ShardError::DiskFull(what) => {
-                SqlError::new(SqlState::DISK_FULL, format!("no space left on the disk: {what}"))
-            }
+            ShardError::Busy => SqlError::new(
+                SqlState::INSUFFICIENT_RESOURCES,
+                "too many transactions are being committed in this database at once",
+            )
+            .hint("Nothing was changed; try again."),
         }
     }
 }

@@ -194,11 +194,13 @@ pub(crate) async fn update(plan: &UpdatePlan, run: Run<'_>) -> Result<Written, F
             moved.push((key, row));
         }
     }
-    let keys: Vec<Key> = moved.iter().map(|(key, _)| key.clone()).collect();
     let mut taken = BTreeSet::new();
-    for ((key, row), present) in moved.iter().zip(transaction.get(&keys).await?) {
-        if present.is_some() || !taken.insert(key) {
-            return Err(duplicate(table, row, env).into());
+    for page in moved.chunks(KEYS_PAGE) {
+        let keys: Vec<Key> = page.iter().map(|(key, _)| key.clone()).collect();
+        for ((key, row), present) in page.iter().zip(transaction.get(&keys).await?) {
+            if present.is_some() || !taken.insert(key) {
+                return Err(duplicate(table, row, env).into());
+            }
         }
     }
     for (key, row) in moved {

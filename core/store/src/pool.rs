@@ -93,6 +93,15 @@ impl StorePool {
         })
     }
 
+    /// Makes what is applied to the shard durable; see [`Store::checkpoint`].
+    pub fn checkpoint(&self, shard: ShardId) -> Result<Meta, StoreError> {
+        match self.get(shard)?.checkpoint() {
+            // Replaced by a snapshot just now: the new one is durable, or says why not.
+            Err(StoreError::Dead { .. }) => self.get(shard)?.checkpoint(),
+            other => other,
+        }
+    }
+
     /// Makes the shard's store, empty and durable.
     pub fn create(&self, shard: ShardId) -> Result<Arc<Store>, StoreError> {
         self.with_cell(shard, |cell| {

@@ -339,6 +339,8 @@ impl Store {
 
     /// From now on nothing reaches the file, whoever holds this store: it was replaced. Reads go on.
     pub(crate) fn retire(&self) {
+        // Whoever writes just now comes to an end first.
+        let _writer = self.writer();
         self.place.retire();
     }
 

@@ -15,10 +15,6 @@ impl Timestamp {
     pub const ZERO: Timestamp = Timestamp(0);
     pub const MAX: Timestamp = Timestamp(u64::MAX);
 
-    /// Furthest that one commit may move the tenant's time ahead of the commit before it, in milliseconds (a day): a clock that
-    /// jumps further does not take the tenant with it, and the sequence counts on instead.
-    pub const STEP_MS_MAX: u64 = 24 * 60 * 60 * 1000;
-
     pub fn from_ms(ms: u64) -> Timestamp {
         Timestamp(ms << 16)
     }
@@ -27,13 +23,10 @@ impl Timestamp {
         self.0 >> 16
     }
 
-    /// The timestamp of the commit after `self`, proposed when the wall clock showed `wall_ms`:
-    /// `max(self + 1, wall)`, unless the wall is implausibly far ahead. Deterministic: replicas agree.
+    /// The timestamp of the commit after `self`, proposed when the wall clock showed `wall_ms`: `max(self + 1, wall)`.
+    /// Deterministic: replicas agree. Whether a wall clock is plausible is for the proposer to say.
     pub fn after(self, wall_ms: u64) -> Timestamp {
-        let next = Timestamp(self.0 + 1);
-        let wall = Timestamp(wall_ms.min((1 << 48) - 1) << 16);
-        let leap = self != Timestamp::ZERO && wall.ms().saturating_sub(self.ms()) > Self::STEP_MS_MAX;
-        if leap { next } else { next.max(wall) }
+        Timestamp(self.0 + 1).max(Timestamp(wall_ms.min((1 << 48) - 1) << 16))
     }
 }
 

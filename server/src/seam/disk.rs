@@ -133,13 +133,14 @@ fn as_full(error: io::Error) -> io::Error {
 
 /// Makes the folder and those above it, so that after a power loss either all or none of what is later synced is there.
 fn create_durably(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
-    }
     let above = match path.parent() {
         Some(above) if !above.as_os_str().is_empty() => above,
         _ => Path::new("."),
     };
+    if path.is_dir() {
+        // Whoever made it may have ended before its name was durable. Folders that others own need not let us look.
+        return sync_folder(above).or(Ok(()));
+    }
     create_durably(above)?;
     fs::create_dir(path)?;
     sync_folder(above)

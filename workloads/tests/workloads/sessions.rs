@@ -194,7 +194,7 @@ fn outcome(does: Does, place: usize, answer: Answer) -> (Outcome, Vec<String>) {
 fn classes_are_as_the_issue_says() {
     let class = |error: ClientError, stage| classify(&error, stage);
     for stage in [Stage::BeforeCommit, Stage::Commit] {
-        for refusal in ["40001", "57P03", "53300", "53100", "57014", "40P01"] {
+        for refusal in ["40001", "57P03", "53300", "53000", "57014", "40P01"] {
             assert_eq!(class(ClientError::server(refusal, ""), stage), Class::Fail, "{refusal}");
         }
         for alarm in ["25P02", "XX000", "XX001", "23505", "3D000", "42P01", "0A000", "54000", "58030", "40003", "?"] {

@@ -211,6 +211,7 @@ fn small() -> Limits {
         cache_bytes_max: 200,
         window_sets_max: 8,
         snapshot_retry_ticks: 10,
+        snapshot_piece_bytes: 100,
         ..Limits::default()
     }
 }
@@ -231,6 +232,41 @@ fn a_commit_on_any_node_is_read_on_every_node() {
             assert_eq!(cluster.get(n, &key(k)).unwrap(), Some(format!("from {k}").into_bytes()));
         }
     }
+}
+
+#[test]
+fn many_large_rows_are_read_by_key_in_several_pieces() {
+    let cluster = Cluster::new(3, Limits::default(), WalOptions::default());
+    let value = |n: u64| vec![n as u8; 300 << 10];
+    for n in 0..6 {
+        cluster.put(0, &key(n), &value(n)).unwrap();
+    }
+    let keys: Vec<Key> = (0..8).map(|n| Key(key(n))).collect();
+    for n in 0..3 {
+        let keys = keys.clone();
+        let read = cluster.ask(n, |shards| Box::pin(async move { shards.get(TARGET, ReadAt::Latest, keys).await }));
+        let values = read.unwrap().unwrap().values;
+        assert_eq!(values.len(), 8);
+        assert!((0..6).all(|n| values[n as usize] == Some(value(n))) && values[6..] == [None, None]);
+    }
+    assert!(marks().contains_key("shard: a read by keys in several pieces"));
+}
+
+#[test]
+fn a_replica_that_differs_from_its_leader_ends_its_node_when_it_gets_there() {
+    let cluster = Cluster::new(4, Limits::default(), WalOptions::default());
+    let last = cluster.put(0, &key(1), b"a").map(|_| cluster.client(1).0.host().views.get(TARGET.shard).unwrap().last);
+    let index = last.unwrap().next().next();
+    let lie = HostInput::StateHash { from: NodeId(1), shard: TARGET.shard, index, hash: [9; 32] };
+    cluster.client(1).0.host().offer(lie);
+    cluster.run(100);
+    let halted = || cluster.machines[1].running.as_ref().unwrap().boot.halted.lock().unwrap().clone();
+    assert_eq!(halted(), None, "nothing to be compared yet");
+    for n in 2..6 {
+        cluster.put(0, &key(n), b"b").unwrap();
+    }
+    cluster.run(500);
+    assert!(halted().is_some_and(|why| why.contains("differs from its leader")));
 }
 
 #[test]
@@ -290,12 +326,22 @@ fn nothing_acknowledged_is_lost_by_crashes_and_followers_far_behind_get_snapshot
                 "seed {seed} key {k} on {n}"
             );
         }
+        for machine in &cluster.machines {
+            let running = machine.running.as_ref().expect("all were started");
+            assert_eq!(*running.boot.halted.lock().unwrap(), None, "seed {seed}");
+        }
         let applied: Vec<LogIndex> =
             (0..3).map(|n| cluster.client(n).0.host().views.get(TARGET.shard).unwrap().meta.applied).collect();
         assert!(applied.iter().all(|index| *index == applied[0]), "seed {seed}: {applied:?}");
     }
     let marks = marks();
-    for mark in ["raft: snapshot installed", "raft: snapshot offered"] {
+    let wanted = [
+        "raft: snapshot installed",
+        "raft: snapshot offered",
+        "snapshot: more than one piece",
+        "host: state hash compared",
+    ];
+    for mark in wanted {
         assert!(marks.contains_key(mark), "never reached: {mark} in {marks:?}");
     }
 }

@@ -87,10 +87,11 @@ impl World {
                 }
             };
             let Some(cell) = cell else {
-                let Some(((at, _), waker)) = self.timers.lock().unwrap().pop_first() else { return };
-                if at > end {
-                    return;
-                }
+                let mut timers = self.timers.lock().unwrap();
+                // What is due later stays, for the next run.
+                let Some(timer) = timers.first_entry().filter(|timer| timer.key().0 <= end) else { return };
+                let ((at, _), waker) = timer.remove_entry();
+                drop(timers);
                 self.now.fetch_max(at, Ordering::SeqCst);
                 waker.wake();
                 continue;
