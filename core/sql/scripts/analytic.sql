@@ -82,3 +82,74 @@ SET TimeZone = '+3'
 SELECT at::text, '2024-01-01'::timestamptz FROM t WHERE at IS NOT NULL ORDER BY a
 
 SELECT a FROM t FOR UPDATE
+
+-- A comparison with a subquery of the same table: whose column is whose.
+SELECT a FROM t WHERE a > ALL (SELECT a FROM t WHERE a < 3)
+
+SELECT a FROM t WHERE a < ANY (SELECT a FROM t WHERE a > 1) ORDER BY a
+
+SELECT a FROM t WHERE a >= ALL (SELECT a FROM t WHERE a > 5) ORDER BY a
+
+SELECT a FROM t WHERE a > ANY (SELECT a FROM t WHERE a > 5)
+
+SELECT a FROM t WHERE a > ALL (SELECT n FROM t)
+
+SELECT a FROM t WHERE n <> ANY (SELECT n FROM t) ORDER BY a
+
+SELECT a FROM t WHERE a = ANY (SELECT n / 10 FROM t) ORDER BY a
+
+SELECT a FROM t WHERE a <> ALL (SELECT n / 10 FROM t WHERE n IS NOT NULL)
+
+SELECT a FROM t WHERE NOT a > ALL (SELECT a FROM t WHERE a < 3) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT a FROM t AS u WHERE u.a < t.a AND u.a > ANY (SELECT a FROM t WHERE a < 2)) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT a FROM t AS u WHERE u.a < t.a) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT u.a AS x FROM t AS u WHERE u.g = t.g AND u.a <> t.a) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT a + 1 AS x FROM t ORDER BY x LIMIT 1) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT 1 UNION SELECT 2) ORDER BY a
+
+SELECT a FROM t WHERE a < ANY (VALUES (1), (3)) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT * FROM (SELECT 2 AS x) AS s) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT max(a) AS m FROM t GROUP BY g HAVING max(a) < 3) ORDER BY a
+
+SELECT a FROM t WHERE a > ALL (SELECT a, n FROM t)
+
+-- An empty subquery is NULL, whatever its column.
+SELECT (SELECT a FROM t WHERE a = 99) IS NULL, (SELECT 1 WHERE false) IS NULL, coalesce((SELECT a FROM t WHERE a = 99), -1)
+
+SELECT a FROM t WHERE (SELECT a FROM t WHERE a = 99) IS NULL ORDER BY a
+
+SELECT a, (SELECT count(*) FROM t AS u WHERE u.g = t.g AND u.a > t.a) AS later FROM t ORDER BY a
+
+-- Frames, and functions where Postgres rounds or refuses.
+SELECT a, sum(n) OVER (ORDER BY a ROWS BETWEEN 1 PRECEDING AND 1 FOLLOWING), count(*) OVER w FROM t WINDOW w AS (ORDER BY a ROWS 1 PRECEDING) ORDER BY a
+
+SELECT round(0.5), round(1.5), round(2.5), round(-2.5), round(7), round(NULL), round(f) FROM t WHERE a = 1
+
+SELECT round(2.345, 2)
+
+SELECT round('x'::text)
+
+SELECT ln(1), ln(NULL)
+
+SELECT ln(a - 1) FROM t
+
+SELECT ln(-1)
+
+SELECT sqrt(f - 10) FROM t WHERE a = 1
+
+SELECT a FROM t WHERE count(*) > 1
+
+SELECT sum(max(a)) FROM t
+
+SELECT a FROM t WHERE row_number() OVER () = 1
+
+SELECT g, max(a) FROM t GROUP BY g LIMIT -1
+
+SELECT g, max(a) FROM t GROUP BY g OFFSET -1

@@ -68,6 +68,7 @@ fn from_arrow(error: ArrowError) -> SqlError {
                 Err(other) => SqlError::internal(other.to_string()),
             },
         },
+        ArrowError::ComputeError(text) => executing(&text),
         other => SqlError::internal(other.to_string()),
     }
 }
@@ -94,6 +95,9 @@ fn from_schema(error: SchemaError) -> SqlError {
 fn not_implemented(what: &str) -> SqlError {
     if what.contains("ScalarSubquery") || what.contains("Exists") || what.contains("InSubquery") {
         return SqlError::unsupported("a correlated subquery of this kind").detail(lower_first(what));
+    }
+    if what.contains("WindowFunction(") {
+        return SqlError::new(SqlState::WINDOWING_ERROR, "window functions are not allowed here");
     }
     SqlError::new(SqlState::FEATURE_NOT_SUPPORTED, lower_first(what))
 }
@@ -122,6 +126,21 @@ fn planning(text: &str) -> SqlError {
     {
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("operator does not exist: {operands}"));
     }
+    if has("Correlated scalar subquery must be aggregated") {
+        return SqlError::unsupported("a correlated subquery of this kind").detail(lower_first(text));
+    }
+    if has("Aggregate functions are not allowed in the WHERE") {
+        return SqlError::new(SqlState::GROUPING_ERROR, "aggregate functions are not allowed in WHERE");
+    }
+    if has("Aggregate function calls cannot be nested") {
+        return SqlError::new(SqlState::GROUPING_ERROR, "aggregate function calls cannot be nested");
+    }
+    if has("LIMIT must be >= 0") {
+        return SqlError::new(SqlState::INVALID_ROW_COUNT_IN_LIMIT, "LIMIT must not be negative");
+    }
+    if has("OFFSET must be >=0") || has("OFFSET must be >= 0") {
+        return SqlError::new(SqlState::INVALID_ROW_COUNT_IN_OFFSET, "OFFSET must not be negative");
+    }
     let state = if has("No function matches") || has("does not support") {
         SqlState::UNDEFINED_FUNCTION
     } else if has("must be in GROUP BY") || has("appear in the GROUP BY") {
@@ -141,6 +160,10 @@ fn planning(text: &str) -> SqlError {
 fn executing(text: &str) -> SqlError {
     if text.contains("more than one row") {
         return SqlError::new(SqlState("21000"), "more than one row returned by a subquery used as an expression");
+    }
+    if text.contains("square root of a negative number") {
+        let state = SqlState::INVALID_ARGUMENT_FOR_POWER;
+        return SqlError::new(state, "cannot take square root of a negative number");
     }
     let overflow = text.contains("Overflow") || text.contains("overflow");
     let state = if overflow { SqlState::NUMERIC_VALUE_OUT_OF_RANGE } else { SqlState::INTERNAL_ERROR };

@@ -1,4 +1,4 @@
-//! Our own evaluator inside of DataFusion's plans: casts, the minus sign and `abs`, row by row.
+//! Our own evaluator inside of DataFusion's plans: casts, the minus sign, `abs`, `round` and `ln`, row by row.
 //!
 //! These are the places where DataFusion computes something else than Postgres (other text of floats and times, other rounding,
 //! silent overflow). Casts are put in by `rewrite` as calls of functions that no query can name.
@@ -30,6 +30,10 @@ enum Kind {
     Cast(SqlType, i32),
     Negate,
     Abs,
+    Round,
+    Ln,
+    /// Its argument, which may be NULL whatever DataFusion thinks of it.
+    Nullable,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -51,11 +55,24 @@ pub fn negate_name() -> String {
     format!("{MARK}negate")
 }
 
+/// The same for `round` of one argument.
+pub fn round_name() -> String {
+    format!("{MARK}round")
+}
+
+/// The same for what may be NULL.
+pub fn nullable_name() -> String {
+    format!("{MARK}nullable")
+}
+
 /// The function of that name, if it is one of these.
 pub fn named(name: &str) -> Option<Arc<ScalarUDF>> {
     let kind = match name.strip_prefix(MARK) {
         None if name == "abs" => Kind::Abs,
+        None if name == "ln" => Kind::Ln,
         Some("negate") => Kind::Negate,
+        Some("round") => Kind::Round,
+        Some("nullable") => Kind::Nullable,
         Some(cast) => {
             let (tag, modifier) = cast.strip_prefix("cast ")?.split_once(' ')?;
             Kind::Cast(SqlType::from_tag(tag.parse().ok()?)?, modifier.parse().ok()?)
@@ -76,6 +93,9 @@ fn function(kind: Kind, formats: Formats) -> Arc<ScalarUDF> {
         Kind::Cast(to, modifier) => cast_name(*to, *modifier),
         Kind::Negate => negate_name(),
         Kind::Abs => "abs".to_owned(),
+        Kind::Round => round_name(),
+        Kind::Ln => "ln".to_owned(),
+        Kind::Nullable => nullable_name(),
     };
     let signature = Signature::user_defined(Volatility::Immutable);
     Arc::new(ScalarUDF::new_from_impl(Own { kind, name, formats, signature }))
@@ -102,14 +122,19 @@ impl Own {
                 Err(SqlError::new(SqlState::CANNOT_COERCE, format!("cannot cast type {from} to {to}")))
             }
             (Kind::Cast(to, _), _) => Ok(arrow_type(*to)),
+            (Kind::Nullable, _) => Ok(from.clone()),
             (Kind::Negate | Kind::Abs, Some(number)) if is_number(number) => Ok(arrow_type(number)),
-            (Kind::Negate | Kind::Abs, None) if *from == DataType::Null => Ok(DataType::Float64),
+            (Kind::Round | Kind::Ln, Some(number)) if is_number(number) => Ok(DataType::Float64),
+            (Kind::Negate | Kind::Abs | Kind::Round | Kind::Ln, None) if *from == DataType::Null => {
+                Ok(DataType::Float64)
+            }
             (Kind::Negate, _) => {
                 let message = format!("operator does not exist: - {}", name(from));
                 Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message))
             }
-            (Kind::Abs, _) => {
-                let message = format!("function abs({}) does not exist", name(from));
+            (Kind::Abs | Kind::Round | Kind::Ln, _) => {
+                let called = self.name.trim_start_matches(MARK);
+                let message = format!("function {called}({}) does not exist", name(from));
                 Err(SqlError::new(SqlState::UNDEFINED_FUNCTION, message))
             }
         }
@@ -123,11 +148,32 @@ impl Own {
             }
             Kind::Negate => scalar::negate(value),
             Kind::Abs => scalar::call(Function::Abs, value),
+            Kind::Round | Kind::Ln => {
+                let Value::Float8(x) = cast::cast(value, SqlType::Float8, &self.formats)? else {
+                    return Err(SqlError::internal("a cast to float8 gave something else"));
+                };
+                if self.kind == Kind::Round {
+                    return Ok(Value::Float8(x.round_ties_even()));
+                }
+                let refused = |what: &str| {
+                    let state = SqlState::INVALID_ARGUMENT_FOR_LOGARITHM;
+                    Err(SqlError::new(state, format!("cannot take logarithm of {what}")))
+                };
+                match x {
+                    0.0 => refused("zero"),
+                    negative if negative < 0.0 => refused("a negative number"),
+                    x => Ok(Value::Float8(x.ln())),
+                }
+            }
+            Kind::Nullable => Ok(value),
         }
     }
 
     fn apply(&self, array: &ArrayRef) -> Result<ArrayRef, SqlError> {
         let to = self.result_type(array.data_type())?;
+        if self.kind == Kind::Nullable {
+            return Ok(array.clone());
+        }
         if *array.data_type() == DataType::Null {
             return Ok(new_null_array(&to, array.len()));
         }

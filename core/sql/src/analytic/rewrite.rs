@@ -1,11 +1,15 @@
 //! What must be said differently to DataFusion than to Postgres, done on the syntax tree before planning.
 //!
 //! - A cast to one of our types, and a minus sign, is a call of our own function (`own`).
+//! - `= ANY (SELECT …)` is IN; the subquery of any other ANY or ALL gets names that nobody has: DataFusion makes a join of it, in
+//!   which a column of the outer query would be taken for one of the same name within.
+//! - A scalar subquery may be NULL, whatever its column (DataFusion: only if that may), because it may be empty.
+//! - ROUND of one argument is our own: half of a float8 goes to the even.
 //! - NULLIF is the CASE that it stands for, and has its type.
 //! - VALUES with a subquery is a union of SELECTs: DataFusion computes VALUES while it plans.
 //! - Long chains of AND and OR become trees of little depth; what is still too deep is refused.
-//! - An integer literal is int4 if it fits, else int8 (DataFusion: always int8). Ordinals of ORDER BY and GROUP BY, and LIMIT
-//!   and OFFSET, stay bare.
+//! - An integer literal is int4 if it fits, else int8 (DataFusion: always int8). Ordinals of ORDER BY and GROUP BY, LIMIT and
+//!   OFFSET, and the bounds of window frames stay bare.
 //! - Result columns may share a name (DataFusion: not). Items of the outermost SELECT get names of their own, and the names that
 //!   Postgres would give are returned beside the query.
 
@@ -35,7 +39,7 @@ pub fn rewrite(query: &Query) -> Result<(Query, Vec<Option<String>>), SqlError> 
     let mut query = query.clone();
     // Names first: the casts that follow have none.
     let names = name_items(&mut query.body);
-    let rewritten = VisitMut::visit(&mut query, &mut Literals);
+    let rewritten = VisitMut::visit(&mut query, &mut Rewriter::default());
     let deep = rewritten.is_continue().then(|| Visit::visit(&query, &mut Depth::default()));
     match deep.unwrap_or(rewritten) {
         ControlFlow::Break(error) => Err(error),
@@ -171,13 +175,18 @@ pub fn parameter_count(query: &Query) -> Result<usize, SqlError> {
     }
 }
 
-struct Literals;
+#[derive(Default)]
+struct Rewriter {
+    /// Subqueries of ANY and ALL so far: each gets a name of its own.
+    compared: usize,
+}
 
-impl VisitorMut for Literals {
+impl VisitorMut for Rewriter {
     type Break = SqlError;
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         balance(expr);
+        self.rename_compared(expr);
         // The sign belongs to the literal: the least number has no positive.
         if let Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } = &*expr
             && let Expr::Value(value) = inner.as_ref()
@@ -196,7 +205,7 @@ impl VisitorMut for Literals {
                 if !is_placeholder(inner) =>
             {
                 match types::sql_type(data_type) {
-                    Ok((to, modifier)) => Some((own::cast_name(to, modifier), inner)),
+                    Ok((to, modifier)) => Some((own::cast_name(to, modifier), inner.as_ref())),
                     // DataFusion may know the type; its planner says if not.
                     Err(error) if error.state == SqlState::FEATURE_NOT_SUPPORTED => None,
                     Err(error) => return ControlFlow::Break(error),
@@ -205,13 +214,23 @@ impl VisitorMut for Literals {
             Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner }
                 if !is_placeholder(inner) && !matches!(inner.as_ref(), Expr::Interval(_)) =>
             {
-                Some((own::negate_name(), inner))
+                Some((own::negate_name(), inner.as_ref()))
             }
-            _ => None,
+            _ => one_argument(expr, "round").map(|inner| (own::round_name(), inner)),
         };
         if let Some((name, inner)) = own {
-            *expr = call(name, inner.as_ref().clone());
+            *expr = call(name, inner.clone());
             return ControlFlow::Continue(());
+        }
+        match expr {
+            Expr::Subquery(_) => *expr = call(own::nullable_name(), expr.clone()),
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => bare_subquery(right),
+            Expr::Function(function) => {
+                if let Some(ast::WindowType::WindowSpec(window)) = &mut function.over {
+                    bare_frame(window);
+                }
+            }
+            _ => {}
         }
         if let Some((a, b)) = nullif(expr) {
             *expr = case_of_nullif(a, b);
@@ -271,7 +290,111 @@ impl VisitorMut for Literals {
         if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
             items.iter_mut().for_each(bare);
         }
+        for ast::NamedWindowDefinition(_, window) in &mut select.named_window {
+            if let ast::NamedWindowExpr::WindowSpec(window) = window {
+                bare_frame(window);
+            }
+        }
         ControlFlow::Continue(())
+    }
+}
+
+impl Rewriter {
+    fn rename_compared(&mut self, expr: &mut Expr) {
+        match expr {
+            Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+                if let Expr::Subquery(subquery) = right.as_ref() {
+                    *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated: false };
+                }
+            }
+            Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+                if let Expr::Subquery(subquery) = right.as_ref() {
+                    *expr = Expr::InSubquery { expr: left.clone(), subquery: subquery.clone(), negated: true };
+                }
+            }
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+                if let Expr::Subquery(subquery) = right.as_mut() {
+                    self.compared += 1;
+                    rename(subquery, self.compared);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Gives the column a name that no query can write: where it is made, or around the subquery if it cannot be given there.
+fn rename(subquery: &mut Query, number: usize) {
+    let name = |name: &str| ast::Ident::with_quote('"', format!("{UNIQUE_MARK}{name}{number}"));
+    let ordered = subquery.order_by.is_some();
+    if let Some(item) = only_item(&mut subquery.body, ordered) {
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = &*item {
+            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: name("column") };
+        }
+        return;
+    }
+    let alias = ast::TableAlias {
+        explicit: true,
+        name: name("compared"),
+        columns: vec![ast::TableAliasColumnDef { name: name("column"), data_type: None }],
+        at: None,
+    };
+    let mut outer = Query { with: None, order_by: None, limit_clause: None, fetch: None, ..subquery.clone() };
+    let mut select = bare_select(vec![SelectItem::UnnamedExpr(Expr::Identifier(name("column")))]);
+    let inner = Box::new(subquery.clone());
+    let relation = ast::TableFactor::Derived { lateral: false, subquery: inner, alias: Some(alias), sample: None };
+    select.from = vec![ast::TableWithJoins { relation, joins: Vec::new() }];
+    *outer.body = SetExpr::Select(Box::new(select));
+    *subquery = outer;
+}
+
+/// The only item of what names a query's columns, if it is an expression and nothing refers to the name that it has.
+fn only_item(body: &mut SetExpr, ordered: bool) -> Option<&mut SelectItem> {
+    match body {
+        SetExpr::Select(select) => {
+            let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(items, _) if items.is_empty());
+            match select.projection.as_mut_slice() {
+                [item @ SelectItem::UnnamedExpr(_)] => Some(item),
+                [item @ SelectItem::ExprWithAlias { .. }] if !ordered && !grouped => Some(item),
+                _ => None,
+            }
+        }
+        SetExpr::SetOperation { left, .. } if !ordered => only_item(left, ordered),
+        _ => None,
+    }
+}
+
+/// Takes back what was put around a subquery that is no value.
+fn bare_subquery(expr: &mut Expr) {
+    if let Some(inner @ Expr::Subquery(_)) = one_argument(expr, &own::nullable_name()) {
+        *expr = inner.clone();
+    }
+}
+
+fn bare_frame(window: &mut ast::WindowSpec) {
+    let Some(frame) = &mut window.window_frame else { return };
+    for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
+        match bound {
+            ast::WindowFrameBound::Preceding(Some(offset)) | ast::WindowFrameBound::Following(Some(offset)) => {
+                bare(offset);
+            }
+            ast::WindowFrameBound::Preceding(None)
+            | ast::WindowFrameBound::Following(None)
+            | ast::WindowFrameBound::CurrentRow => {}
+        }
+    }
+}
+
+/// The only argument of a call of that function.
+fn one_argument<'a>(expr: &'a Expr, name: &str) -> Option<&'a Expr> {
+    let Expr::Function(function) = expr else { return None };
+    let [ast::ObjectNamePart::Identifier(called)] = function.name.0.as_slice() else { return None };
+    match &function.args {
+        ast::FunctionArguments::List(list) if called.value.eq_ignore_ascii_case(name) => match list.args.as_slice() {
+            [ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(argument))] => Some(argument),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
