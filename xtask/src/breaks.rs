@@ -7,7 +7,8 @@
 //! Rules
 //!  B1  A patch that does not apply or is not found within its bound is a failure: evidence goes stale loudly.
 //!  B2  The seed that found a break passes without it. Otherwise the seed found something else.
-//!  B3  Only a verdict counts: a simulator that does not build, or does not know its arguments, has found nothing.
+//!  B3  Only the verdict of an oracle counts that the patch names: a simulator that does not build, a world that got stuck on a
+//!      slow machine, or a failure of another kind has found nothing.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -48,6 +49,7 @@ pub struct BreaksOptions {
 /// ```text
 /// What: serve reads without a heartbeat round
 /// Seeds-max: 60
+/// Oracles: linearizable timestamps
 /// Arguments: --workload register      (optional, for `tenet-sim run`)
 /// ```
 #[derive(Debug, PartialEq, Eq)]
@@ -55,6 +57,8 @@ struct Break {
     name: String,
     what: String,
     seeds_max: u64,
+    /// Any of which may find it.
+    oracles: Vec<String>,
     arguments: Vec<String>,
 }
 
@@ -121,6 +125,7 @@ fn parse(name: &str, patch: &str) -> Result<Break, Stopped> {
         name: name.to_owned(),
         what: field("What")?.to_owned(),
         seeds_max: field("Seeds-max")?.parse().map_err(|error| format!("break {name}, Seeds-max: {error}"))?,
+        oracles: field("Oracles")?.split_whitespace().map(str::to_owned).collect(),
         arguments: fields.get("Arguments").unwrap_or(&"").split_whitespace().map(str::to_owned).collect(),
     })
 }
@@ -165,7 +170,13 @@ fn first_failure(simulator: &Path, each: &Break, jobs: u64) -> Result<Option<(u6
             match run_seed(simulator, each, seed) {
                 Ok(output) if output.status.success() => {}
                 Ok(output) => {
-                    failures.lock().expect("no holder panics").insert(seed, verdict_of(&output));
+                    let verdict = verdict_of(&output);
+                    let oracle = verdict.split(':').next().unwrap_or_default();
+                    if each.oracles.iter().any(|named| named == oracle) {
+                        failures.lock().expect("no holder panics").insert(seed, verdict);
+                    } else {
+                        println!("== {}: seed {seed} does not count: {verdict}", each.name);
+                    }
                 }
                 Err(stopped) => *unusable.lock().expect("no holder panics") = Some(stopped.to_string()),
             }
@@ -289,7 +300,7 @@ fn with_row(document: &str, each: &Break, found: &Found, commit: &str) -> Result
 mod tests {
     use super::*;
 
-    const PATCH: &str = "Some words.\nWhat: serve reads without a heartbeat round\nSeeds-max: 60\n\
+    const PATCH: &str = "Some words.\nWhat: serve reads without a heartbeat round\nSeeds-max: 60\nOracles: lists bank\n\
         Arguments: --workload register\n\ndiff --git a/x b/x\nWhat: not this\n";
 
     #[test]
@@ -326,14 +337,14 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("tenet-xtask-test-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let simulator = folder.join("simulator");
-        let script =
-            "#!/bin/sh\n[ $3 -ge 70 ] && exit 2\n[ $3 -lt 5 ] && exit 0\necho 'verdict: FAIL lost write'; exit 1\n";
+        let script = "#!/bin/sh\n[ $3 -ge 70 ] && exit 2\n[ $3 -lt 3 ] && exit 0\n\
+             [ $3 -lt 5 ] && echo 'verdict: stuck: slow' || echo 'verdict: lists: lost write'; exit 1\n";
         fs::write(&simulator, script).unwrap();
         succeed(Command::new("chmod").arg("+x").arg(&simulator)).unwrap();
         let each = parse("x", PATCH).unwrap();
         for jobs in [1, 3] {
             let found = first_failure(&simulator, &each, jobs).unwrap();
-            assert_eq!(found, Some((5, "FAIL lost write".to_owned())));
+            assert_eq!(found, Some((5, "lists: lost write".to_owned())));
         }
         let few = Break { seeds_max: 4, ..parse("x", PATCH).unwrap() };
         assert_eq!(first_failure(&simulator, &few, 2).unwrap(), None);
