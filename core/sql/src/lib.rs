@@ -27,15 +27,15 @@ mod scalar;
 mod session;
 mod settings;
 pub mod text;
-mod timestamp;
 mod types;
+mod zone;
 
 pub use engine::{DatabaseHandle, Databases, Engine, EngineOptions};
 pub use error::{About, Notice, NoticeSeverity, Severity, SqlError, SqlState};
 pub use parse::Parsed;
 pub use plan::Column;
 pub use session::{CancelHandle, Outcome, Prepared, RowsTag, Session, TransactionStatus};
-pub use timestamp::Zone;
+pub use zone::Zone;
 
 /// What `SELECT version()` answers. It begins as Postgres' does, because drivers look.
 pub(crate) const VERSION_TEXT: &str = concat!("PostgreSQL 16.0 (Tenet ", env!("CARGO_PKG_VERSION"), ")");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::error::{SqlError, SqlState};
 use crate::text::Formats;
-use crate::timestamp::Zone;
+use crate::zone::Zone;
 
 /// Postgres' version that clients are told: what psql and drivers choose their catalog queries by.
 pub(crate) const SERVER_VERSION: &str = "16.0";

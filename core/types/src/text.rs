@@ -3,15 +3,16 @@
 //! One code for literals in SQL, text parameters and text results, so that a value reads the same on every way in and out.
 //!
 //! Invariants
-//!  T1  `parse_text` of what `write_text` wrote gives the value back, bit for bit (NaN as NaN).
-//!  T2  Output is Postgres' own, character for character: shortest floats, trimmed fractions of a second, zone `+00`.
+//!  T1  `parse_text` of what `write_text` wrote gives the value back, bit for bit (NaN as NaN), unless float digits were cut.
+//!  T2  Output is Postgres' own, character for character: shortest floats, trimmed fractions of a second, the zone's offset.
 //!
-//! Absent: zones other than UTC and numeric offsets; words that need a clock (`now`, `today`); hexadecimal numbers.
+//! Absent: zones other than UTC and numeric offsets; words that need a clock (`now`, `today`).
 
 mod timestamp;
 
+pub use timestamp::{parse_offset, write_offset};
+
 use std::fmt;
-use std::num::IntErrorKind;
 
 use crate::{SqlType, Value};
 
@@ -52,23 +53,35 @@ impl TextError {
     }
 }
 
+/// What a session may set.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TextOptions {
+    /// Of the zone in which timestamps are shown, and read when they name none: seconds east of Greenwich.
+    pub offset_seconds: i32,
+    /// Significant digits of a float, 1 to 17; `None` for the shortest that read back as the same.
+    pub float_digits: Option<usize>,
+}
+
 impl Value {
     /// Appends the value as Postgres prints it. NULL appends nothing.
-    pub fn write_text(&self, out: &mut impl fmt::Write) -> fmt::Result {
+    pub fn write_text(&self, options: TextOptions, out: &mut impl fmt::Write) -> fmt::Result {
         match self {
             Value::Null => Ok(()),
             Value::Bool(v) => out.write_str(if *v { "t" } else { "f" }),
             Value::Int2(v) => write!(out, "{v}"),
             Value::Int4(v) => write!(out, "{v}"),
             Value::Int8(v) => write!(out, "{v}"),
-            Value::Float8(v) => write_float(out, *v),
+            Value::Float8(v) => write_float(out, *v, options.float_digits),
             Value::Text(v) => out.write_str(v),
-            Value::Timestamptz(v) => timestamp::write(out, *v),
+            Value::Timestamptz(v) => timestamp::write(out, *v, options.offset_seconds),
         }
     }
 
     /// Reads what Postgres' input function of the type would accept.
-    pub fn parse_text(sql_type: SqlType, text: &str) -> Result<Value, TextError> {
+    pub fn parse_text(sql_type: SqlType, text: &str, options: TextOptions) -> Result<Value, TextError> {
+        if text.contains('\0') {
+            return Err(TextError::Nul);
+        }
         let trimmed = text.trim_matches(is_space);
         Ok(match sql_type {
             SqlType::Bool => Value::Bool(parse_bool(trimmed).ok_or_else(|| syntax(sql_type, text))?),
@@ -76,9 +89,8 @@ impl Value {
             SqlType::Int4 => Value::Int4(parse_int(sql_type, text)?),
             SqlType::Int8 => Value::Int8(parse_int(sql_type, text)?),
             SqlType::Float8 => Value::Float8(parse_float(trimmed, text)?),
-            SqlType::Text if text.contains('\0') => return Err(TextError::Nul),
             SqlType::Text => Value::Text(text.to_owned()),
-            SqlType::Timestamptz => Value::Timestamptz(timestamp::parse(trimmed, text)?),
+            SqlType::Timestamptz => Value::Timestamptz(timestamp::parse(trimmed, text, options.offset_seconds)?),
         })
     }
 }
@@ -105,14 +117,38 @@ fn parse_bool(text: &str) -> Option<bool> {
     }
 }
 
-fn parse_int<T: std::str::FromStr<Err = std::num::ParseIntError>>(
-    sql_type: SqlType,
-    text: &str,
-) -> Result<T, TextError> {
-    text.trim_matches(is_space).parse().map_err(|e: std::num::ParseIntError| match e.kind() {
-        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => TextError::Integer { sql_type, text: text.to_owned() },
-        _ => syntax(sql_type, text),
-    })
+/// As Postgres 16: decimal, or after `0x`, `0o`, `0b`; an underscore stands between two digits, or after such a prefix.
+fn parse_int<T: TryFrom<i128>>(sql_type: SqlType, text: &str) -> Result<T, TextError> {
+    let body = text.trim_matches(is_space);
+    let (negative, digits) = match body.as_bytes().first() {
+        Some(b'-') => (true, &body[1..]),
+        Some(b'+') => (false, &body[1..]),
+        _ => (false, body),
+    };
+    let (radix, digits, prefixed) = match digits.get(..2).map(str::to_ascii_lowercase).as_deref() {
+        Some("0x") => (16, &digits[2..], true),
+        Some("0o") => (8, &digits[2..], true),
+        Some("0b") => (2, &digits[2..], true),
+        _ => (10, digits, false),
+    };
+    let mut magnitude: i128 = 0;
+    let (mut after_digit, mut any) = (prefixed, false);
+    for c in digits.chars() {
+        match c.to_digit(radix) {
+            Some(digit) => {
+                // Saturates far beyond every type's range.
+                magnitude = (magnitude * i128::from(radix) + i128::from(digit)).min(1 << 100);
+                (after_digit, any) = (true, true);
+            }
+            None if c == '_' && after_digit => after_digit = false,
+            None => return Err(syntax(sql_type, text)),
+        }
+    }
+    if !any || !after_digit {
+        return Err(syntax(sql_type, text));
+    }
+    let value = if negative { -magnitude } else { magnitude };
+    T::try_from(value).map_err(|_| TextError::Integer { sql_type, text: text.to_owned() })
 }
 
 fn parse_float(trimmed: &str, text: &str) -> Result<f64, TextError> {
@@ -121,13 +157,13 @@ fn parse_float(trimmed: &str, text: &str) -> Result<f64, TextError> {
     let mantissa = trimmed.split(['e', 'E']).next().unwrap_or(trimmed);
     let vanished = value == 0.0 && mantissa.bytes().any(|b| matches!(b, b'1'..=b'9'));
     if has_digits && (value.is_infinite() || vanished) {
-        return Err(TextError::Float { text: text.to_owned() });
+        return Err(TextError::Float { text: trimmed.to_owned() });
     }
     Ok(value)
 }
 
-/// Postgres' float8out: the shortest digits that read back as `v`, in `%g`'s shape with an exponent of at least two digits.
-fn write_float(out: &mut impl fmt::Write, v: f64) -> fmt::Result {
+/// Postgres' float8out, in `%g`'s shape with an exponent of at least two digits.
+fn write_float(out: &mut impl fmt::Write, v: f64, digits: Option<usize>) -> fmt::Result {
     if v.is_nan() {
         return out.write_str("NaN");
     }
@@ -137,14 +173,20 @@ fn write_float(out: &mut impl fmt::Write, v: f64) -> fmt::Result {
     if v == 0.0 {
         return out.write_str(if v.is_sign_negative() { "-0" } else { "0" });
     }
-    let scientific = shortest(v.abs());
+    // The shortest are printed plainly up to 15 of them (Postgres' d2s.c), so many as were asked for up to their own number.
+    let (scientific, plain_below) = match digits {
+        None => (shortest(v.abs()), 15),
+        Some(digits) => (format!("{:.*e}", digits.saturating_sub(1), v.abs()), digits as i32),
+    };
     let (mantissa, exponent) = scientific.split_once('e').expect("Rust's {:e} always has an exponent");
     let exponent: i32 = exponent.parse().expect("Rust's {:e} writes a decimal exponent");
     let digits: String = mantissa.chars().filter(|c| *c != '.').collect();
+    // Only digits that were asked for can end with zeros, and they begin with another.
+    let digits = if digits.len() > 1 { digits.trim_end_matches('0') } else { &digits };
     if v.is_sign_negative() {
         out.write_char('-')?;
     }
-    if !(-4..15).contains(&exponent) {
+    if !(-4..plain_below).contains(&exponent) {
         let (first, rest) = digits.split_at(1);
         out.write_str(first)?;
         if !rest.is_empty() {

@@ -106,7 +106,7 @@ fn replay(queries: &[String]) -> String {
             let cell = |(value, column): (&Value, &crate::Column)| {
                 assert!(value.is_null() || value.sql_type() == Some(column.sql_type), "{}: {value:?}", column.name);
                 let mut text = String::new();
-                value.write_text(&mut text).unwrap();
+                value.write_text(Default::default(), &mut text).unwrap();
                 if value.is_null() { "∅".to_owned() } else { text }
             };
             let cells: Vec<String> = row.iter().zip(&answer.columns).map(cell).collect();

@@ -2,17 +2,17 @@
 
 use proptest::prelude::*;
 
-use crate::{SqlType, Value};
+use crate::{SqlType, TextOptions, Value};
 
 fn print(value: &Value) -> String {
     let mut text = String::new();
-    value.write_text(&mut text).unwrap();
+    value.write_text(TextOptions::default(), &mut text).unwrap();
     text
 }
 
 /// The value printed again, or the SQLSTATE and message.
 fn read(sql_type: SqlType, text: &str) -> String {
-    match Value::parse_text(sql_type, text) {
+    match Value::parse_text(sql_type, text, TextOptions::default()) {
         Ok(value) => print(&value),
         Err(error) => format!("{}: {error}", error.sqlstate()),
     }
@@ -175,7 +175,7 @@ proptest! {
     #[test]
     fn what_was_written_reads_back(value in any_value()) {
         let text = print(&value);
-        let read = Value::parse_text(value.sql_type().unwrap(), &text).unwrap();
+        let read = Value::parse_text(value.sql_type().unwrap(), &text, TextOptions::default()).unwrap();
         prop_assert_eq!(&read, &value, "{}", text);
         if let (Value::Float8(a), Value::Float8(b)) = (&read, &value) {
             prop_assert!(a.is_nan() || a.to_bits() == b.to_bits());
@@ -185,7 +185,7 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "[-+0-9:.TZ eBCinf]{0,30}") {
         for sql_type in SqlType::ALL {
-            if let Ok(value) = Value::parse_text(sql_type, &text) {
+            if let Ok(value) = Value::parse_text(sql_type, &text, TextOptions::default()) {
                 prop_assert_eq!(value.sql_type(), Some(sql_type));
             }
         }

@@ -1,4 +1,4 @@
-//! timestamptz as text, in UTC: `2024-02-29 12:34:56.789+00`. Gregorian for all time, year 0 is 1 BC.
+//! timestamptz as text, in a zone of fixed offset: `2024-02-29 12:34:56.789+00`. Gregorian for all time, year 0 is 1 BC.
 
 use std::fmt;
 
@@ -13,15 +13,16 @@ const FIRST_DAY: i64 = -2_440_588;
 /// Furthest offset of a zone, in hours, as in Postgres.
 const ZONE_HOURS_MAX: i64 = 15;
 
-pub(super) fn write(out: &mut impl fmt::Write, us: i64) -> fmt::Result {
+pub(super) fn write(out: &mut impl fmt::Write, us: i64, offset_seconds: i32) -> fmt::Result {
     if us == INFINITY {
         return out.write_str("infinity");
     }
     if us == MINUS_INFINITY {
         return out.write_str("-infinity");
     }
-    let (year, month, day) = civil_from_days(us.div_euclid(DAY_US));
-    let in_day = us.rem_euclid(DAY_US);
+    let local = i128::from(us) + i128::from(offset_seconds) * 1_000_000;
+    let (year, month, day) = civil_from_days(local.div_euclid(i128::from(DAY_US)) as i64);
+    let in_day = local.rem_euclid(i128::from(DAY_US)) as i64;
     let (seconds, fraction) = (in_day / 1_000_000, in_day % 1_000_000);
     let shown = if year > 0 { year } else { 1 - year };
     write!(out, "{shown:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60)?;
@@ -29,10 +30,24 @@ pub(super) fn write(out: &mut impl fmt::Write, us: i64) -> fmt::Result {
         let digits = format!("{fraction:06}");
         write!(out, ".{}", digits.trim_end_matches('0'))?;
     }
-    out.write_str(if year > 0 { "+00" } else { "+00 BC" })
+    write_offset(out, offset_seconds)?;
+    out.write_str(if year > 0 { "" } else { " BC" })
 }
 
-pub(super) fn parse(trimmed: &str, text: &str) -> Result<i64, TextError> {
+/// A zone's offset, in seconds east of Greenwich: `+HH`, with minutes and seconds where there are any.
+pub fn write_offset(out: &mut impl fmt::Write, seconds: i32) -> fmt::Result {
+    let (sign, s) = (if seconds < 0 { '-' } else { '+' }, seconds.abs());
+    write!(out, "{sign}{:02}", s / 3600)?;
+    if s % 3600 != 0 {
+        write!(out, ":{:02}", s / 60 % 60)?;
+    }
+    if s % 60 != 0 {
+        write!(out, ":{:02}", s % 60)?;
+    }
+    Ok(())
+}
+
+pub(super) fn parse(trimmed: &str, text: &str, offset_seconds: i32) -> Result<i64, TextError> {
     match trimmed.to_ascii_lowercase().as_str() {
         "infinity" | "+infinity" => return Ok(INFINITY),
         "-infinity" => return Ok(MINUS_INFINITY),
@@ -40,7 +55,14 @@ pub(super) fn parse(trimmed: &str, text: &str) -> Result<i64, TextError> {
         _ => {}
     }
     let fields = Cursor { rest: trimmed }.fields().ok_or_else(|| TextError::Timestamp { text: text.to_owned() })?;
-    fields.to_us(text)
+    fields.to_us(text, offset_seconds)
+}
+
+/// The offset that [`write_offset`] wrote, or another form of it; `None` too for one further than any zone's.
+pub fn parse_offset(text: &str) -> Option<i32> {
+    let mut cursor = Cursor { rest: text };
+    let zone = cursor.zone()??;
+    cursor.rest.is_empty().then(|| zone.offset_seconds())?.and_then(|seconds| i32::try_from(seconds).ok())
 }
 
 /// What stands in the text, not yet checked.
@@ -52,7 +74,8 @@ struct Fields {
     minute: i64,
     second: i64,
     fraction_us: i64,
-    zone: Zone,
+    /// `None`: the session's.
+    zone: Option<Zone>,
     before_christ: bool,
 }
 
@@ -65,8 +88,17 @@ struct Zone {
     seconds: i64,
 }
 
+impl Zone {
+    /// `None` when no zone of Postgres' is so far.
+    fn offset_seconds(&self) -> Option<i64> {
+        let far = self.hours > ZONE_HOURS_MAX || self.minutes > 59 || self.seconds > 59;
+        let seconds = self.hours * 3600 + self.minutes * 60 + self.seconds;
+        (!far).then_some(if self.west { -seconds } else { seconds })
+    }
+}
+
 impl Fields {
-    fn to_us(&self, text: &str) -> Result<i64, TextError> {
+    fn to_us(&self, text: &str, session_offset: i32) -> Result<i64, TextError> {
         let field = || TextError::Field { text: text.to_owned() };
         let range = || TextError::TimestampRange { text: text.to_owned() };
         if self.year == 0 {
@@ -80,15 +112,14 @@ impl Fields {
         if (self.hour > 23 && !midnight_next) || self.minute > 59 || self.second > 60 {
             return Err(field());
         }
-        let zone = &self.zone;
-        if zone.hours > ZONE_HOURS_MAX || zone.minutes > 59 || zone.seconds > 59 {
-            return Err(TextError::Displacement { text: text.to_owned() });
-        }
+        let offset = match &self.zone {
+            None => i64::from(session_offset),
+            Some(zone) => zone.offset_seconds().ok_or_else(|| TextError::Displacement { text: text.to_owned() })?,
+        };
         let days = days_from_civil(year, self.month, self.day);
         if days < FIRST_DAY {
             return Err(range());
         }
-        let offset = (zone.hours * 3600 + zone.minutes * 60 + zone.seconds) * if zone.west { -1 } else { 1 };
         let seconds = self.hour * 3600 + self.minute * 60 + self.second - offset;
         let us = i128::from(days) * i128::from(DAY_US) + i128::from(seconds * 1_000_000 + self.fraction_us);
         i64::try_from(us).ok().filter(|us| *us != INFINITY && *us != MINUS_INFINITY).ok_or_else(range)
@@ -168,14 +199,14 @@ impl Cursor<'_> {
         (fraction * 1e6).round_ties_even() as i64
     }
 
-    /// `Z`, `UTC`, `GMT`, `+02`, `-0530`, `+05:30[:15]`, or nothing.
-    fn zone(&mut self) -> Option<Zone> {
+    /// `Z`, `UTC`, `GMT`, `+02`, `-0530`, `+05:30[:15]`, or nothing, which is `Some(None)`.
+    fn zone(&mut self) -> Option<Option<Zone>> {
         if self.take_word("utc") || self.take_word("gmt") || self.take_word("zulu") || self.take_word("z") {
-            return Some(Zone::default());
+            return Some(Some(Zone::default()));
         }
         let west = self.rest.starts_with('-');
         if !west && !self.rest.starts_with('+') {
-            return Some(Zone::default());
+            return Some(None);
         }
         self.rest = &self.rest[1..];
         let digits = self.digits()?;
@@ -196,7 +227,7 @@ impl Cursor<'_> {
             }
             _ => return None,
         }
-        Some(zone)
+        Some(Some(zone))
     }
 
     fn digits(&mut self) -> Option<String> {
