@@ -153,3 +153,57 @@ SELECT a FROM t WHERE row_number() OVER () = 1
 SELECT g, max(a) FROM t GROUP BY g LIMIT -1
 
 SELECT g, max(a) FROM t GROUP BY g OFFSET -1
+
+-- Names have a place, also where only DataFusion looks.
+SELECT nope, count(*) FROM t GROUP BY g
+
+SELECT count(DISTINCT nope) FROM t
+
+SELECT x.nope, y.a FROM t AS x JOIN t AS y ON x.a = y.a
+
+SELECT a FROM t AS x JOIN t AS y ON x.a = y.a
+
+SELECT g, n FROM t GROUP BY g
+
+SELECT t.n FROM t GROUP BY g
+
+SELECT * FROM t WHERE a IN (SELECT a FROM public.gone)
+
+SELECT count(count(*)) FROM t
+
+SELECT g FROM t WHERE count(*) > 1 GROUP BY g
+
+SELECT g, sum(g) FROM t GROUP BY g
+
+-- A column keeps its type's length through joins, groups and subqueries.
+CREATE TABLE v (a int PRIMARY KEY, s varchar(5))
+
+INSERT INTO v VALUES (1, 'one')
+
+SELECT v.s, count(*), s::varchar(2) AS cut FROM v GROUP BY v.s
+
+SELECT q.s, t.g FROM (SELECT DISTINCT s, a FROM v) AS q JOIN t ON q.a = t.a ORDER BY 1 LIMIT 1
+
+-- Literals in quotes are read in the session's zone, and as what they meet.
+SET TIME ZONE 5
+
+SELECT count(DISTINCT a) FROM t WHERE at IN ('2024-01-01 05:00', '2024-01-02 05:00')
+
+SELECT count(DISTINCT a) FROM t WHERE at BETWEEN '2024-01-01 05:00' AND '2024-01-01 05:00:01'
+
+SELECT count(DISTINCT a) FROM t WHERE a IN ('1', '2')
+
+SELECT count(DISTINCT a) FROM t WHERE a IN ('x')
+
+SET TIME ZONE 'UTC'
+
+-- IN with what is not constant; floats by value; an item's label is no name within an expression.
+SELECT count(DISTINCT a) FROM t WHERE g IN (nullif(g, 'y'), 'z')
+
+SELECT f, count(*) FROM (VALUES (0.0), ('-0'::float8), (1.5)) AS x (f) GROUP BY f ORDER BY f
+
+SELECT count(DISTINCT a) FROM t WHERE f * 0 = '-0'::float8
+
+SELECT g::text, min(a) FROM t GROUP BY g ORDER BY g || 'x' DESC
+
+SELECT *, a + 1, a FROM t WHERE a IN (SELECT 1) ORDER BY a

@@ -1,7 +1,7 @@
-//! The second way through SQL: DataFusion, for everything that is not a point plan.
+//! The second way through SQL: DataFusion, for everything that our own evaluator does not do.
 //!
 //! ```text
-//!  query (AST) ─ rewrite ─▶ SqlToRel ─▶ LogicalPlan ── types of parameters and columns  (prepare)
+//!  query (AST) ─ rewrite ─▶ SqlToRel ─▶ operands ─▶ LogicalPlan ── types of parameters and columns  (prepare)
 //!                                          │ values put in
 //!                                          ▼
 //!                           optimize ─▶ physical plan, one partition ─▶ batches ─▶ rows (run)
@@ -26,6 +26,8 @@
 mod arithmetic;
 mod convert;
 mod errors;
+mod operands;
+mod origin;
 mod own;
 mod rewrite;
 mod serial;
@@ -62,6 +64,7 @@ use crate::session::Failure;
 use crate::{SqlError, SqlState};
 
 use self::convert::{rows_of, scalar, sql_type};
+use self::origin::{Origin, locate};
 use self::own::Own;
 use self::source::{Fact, Source};
 use self::table::Snapshot;
@@ -133,7 +136,8 @@ pub(crate) fn prepare(
     hints: &[Option<SqlType>],
 ) -> Result<AnalyticPlan, SqlError> {
     let base = &context.analytic.base;
-    let (query, names) = rewrite::rewrite(query)?;
+    let written = query;
+    let (query, names) = rewrite::rewrite(written)?;
     let count = rewrite::parameter_count(&query)?.max(hints.len());
     if count > PARAMETERS_MAX {
         return Err(SqlError::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter ${count}")));
@@ -145,8 +149,9 @@ pub(crate) fn prepare(
     let statement = ast::Statement::Query(Box::new(query));
     let plan = SqlToRel::new_with_options(&source, options)
         .sql_statement_to_plan_with_context(statement, &mut planning)
+        .and_then(operands::settle)
         .and_then(|plan| base.analyzer().execute_and_check(plan, base.config_options(), |_, _| {}))
-        .map_err(errors::from_datafusion)?;
+        .map_err(|error| locate(errors::from_datafusion(error), written, context.source))?;
     let params = parameters(&plan, hints, count)?;
     let columns = columns_of(&plan, names)?;
     Ok(AnalyticPlan { plan, optimized: OnceLock::new(), params, columns })
@@ -175,7 +180,7 @@ pub(crate) async fn execute(plan: &AnalyticPlan, run: AnalyticRun) -> Result<Bat
 pub(crate) async fn explain(plan: &AnalyticPlan, run: AnalyticRun) -> Result<Vec<String>, SqlError> {
     let physical = run.analytic.physical(plan, &run.env).await?;
     let text = format!("{}", displayable(physical.as_ref()).indent(false));
-    Ok(text.lines().map(str::to_owned).collect())
+    Ok(text.replace(rewrite::UNIQUE_MARK, "#").lines().map(str::to_owned).collect())
 }
 
 impl Analytic {
@@ -275,12 +280,14 @@ fn columns_of(plan: &LogicalPlan, names: Vec<Option<String>>) -> Result<Vec<Colu
     fields
         .iter()
         .zip(named)
-        .map(|(field, name)| {
-            Ok(Column {
-                name: name.unwrap_or_else(|| plain_name(field.name())),
-                sql_type: sql_type(field.data_type())?,
-                type_modifier: tenet_catalog::NO_MODIFIER,
-                table: None,
+        .enumerate()
+        .map(|(at, (field, name))| {
+            let name = name.unwrap_or_else(|| plain_name(field.name()));
+            let computed = Column::new(name.clone(), sql_type(field.data_type())?);
+            Ok(match Origin::of(plan, at) {
+                Origin::Column(table, at) => Column { name, ..Column::of_table(&table, at) },
+                Origin::Cast(type_modifier) => Column { type_modifier, ..computed },
+                Origin::Computed => computed,
             })
         })
         .collect()

@@ -27,7 +27,7 @@ const PARAMETERS_MAX: usize = 65_535;
 
 pub(crate) const NO_OPERATOR_HINT: &str =
     "No operator matches the given name and argument types. You might need to add explicit type casts.";
-const NO_FUNCTION_HINT: &str =
+pub(crate) const NO_FUNCTION_HINT: &str =
     "No function matches the given name and argument types. You might need to add explicit type casts.";
 const NO_CHOICE_HINT: &str = "Could not choose a best candidate operator. You might need to add explicit type casts.";
 

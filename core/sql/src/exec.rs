@@ -173,7 +173,7 @@ pub(crate) async fn update(plan: &UpdatePlan, run: Run<'_>) -> Result<Written, F
     let mut moved_bytes = 0;
     let mut rows = Rows::open(&plan.rows, plan.filter.as_ref(), &run).await?;
     let Run { transaction, env, .. } = run;
-    while let Some(batch) = rows.next(plan.filter.as_ref(), env).await? {
+    while let Some(batch) = rows.next(env).await? {
         for (old_key, old) in batch {
             let mut row = old[..table.columns.len()].to_vec();
             for (at, scalar) in &plan.assignments {
@@ -214,7 +214,7 @@ pub(crate) async fn delete(plan: &DeletePlan, run: Run<'_>) -> Result<Written, F
     let mut returning = Returning::new(plan.returning.as_ref());
     let mut rows = Rows::open(&plan.rows, plan.filter.as_ref(), &run).await?;
     let Run { transaction, env, .. } = run;
-    while let Some(batch) = rows.next(plan.filter.as_ref(), env).await? {
+    while let Some(batch) = rows.next(env).await? {
         for (key, row) in batch {
             transaction.delete(key)?;
             returning.add(&row, env)?;
@@ -226,6 +226,7 @@ pub(crate) async fn delete(plan: &DeletePlan, run: Run<'_>) -> Result<Written, F
 /// The rows that a statement is about, batch by batch, as they were before it (X1). Owns what it needs, so that they can stream.
 struct Rows {
     table: Option<Arc<TableDescriptor>>,
+    filter: Option<Scalar>,
     reader: Reader,
     left: Left,
     /// Most rows of a page, if not all will be wanted.
@@ -245,15 +246,16 @@ enum Left {
 impl Rows {
     async fn open(source: &RowSource, filter: Option<&Scalar>, run: &Run<'_>) -> Result<Rows, Failure> {
         let reader = run.transaction.reader();
+        let filter = filter.map(|filter| filter.folded(run.env));
         let left = match source {
             // What no row can pass is not read.
-            _ if !may_hold(filter, run.env)? => Left::Nothing,
+            _ if matches!(&filter, Some(Scalar::Constant(value)) if !is_true(value)) => Left::Nothing,
             RowSource::Nothing => Left::Unit,
             RowSource::Keys(table, keys) => Left::Keys(keys.keys(table, run.env)?),
             RowSource::Scan(table, scan) => Left::Spans(scan.spans(table, run.env)?.into()),
             RowSource::Query(_, plan) => Left::Query(analytic::execute(plan, (run.analytic)(reader.clone())).await?),
         };
-        Ok(Rows { table: source.table().cloned(), reader, left, rows_max: usize::MAX })
+        Ok(Rows { table: source.table().cloned(), filter, reader, left, rows_max: usize::MAX })
     }
 
     /// So many will do.
@@ -270,11 +272,12 @@ impl Rows {
     }
 
     /// Keys and rows that pass the filter; may be empty before the end. A row without a table has no key either.
-    async fn next(&mut self, filter: Option<&Scalar>, env: &Env) -> Result<Option<Vec<(Key, Vec<Value>)>>, Failure> {
+    async fn next(&mut self, env: &Env) -> Result<Option<Vec<(Key, Vec<Value>)>>, Failure> {
         let stored: Vec<(Key, Vec<u8>)> = match std::mem::replace(&mut self.left, Left::Nothing) {
             Left::Nothing => return Ok(None),
             Left::Unit => {
-                return Ok(Some(if holds(filter, &[], env)? { vec![Default::default()] } else { Vec::new() }));
+                let holds = holds(self.filter.as_ref(), &[], env)?;
+                return Ok(Some(holds.then(Default::default).into_iter().collect()));
             }
             Left::Keys(mut keys) => {
                 let rest = keys.split_off(keys.len().min(KEYS_PAGE));
@@ -307,7 +310,7 @@ impl Rows {
         let mut batch = Vec::with_capacity(stored.len());
         for (key, bytes) in stored {
             let row = decode(table, &key, &bytes)?;
-            if holds(filter, &row, env)? {
+            if holds(self.filter.as_ref(), &row, env)? {
                 batch.push((key, row));
             }
         }
@@ -317,11 +320,6 @@ impl Rows {
     fn table(&self) -> Result<&TableDescriptor, SqlError> {
         self.table.as_deref().ok_or_else(|| SqlError::internal("stored rows of no table"))
     }
-}
-
-/// Whether any row could pass the filter, as far as that can be said without one.
-fn may_hold(filter: Option<&Scalar>, env: &Env) -> Result<bool, SqlError> {
-    filter.filter(|filter| filter.is_constant()).map_or(Ok(true), |filter| holds(Some(filter), &[], env))
 }
 
 fn check_not_null(table: &TableDescriptor, row: &[Value]) -> Result<(), SqlError> {

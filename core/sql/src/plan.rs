@@ -56,7 +56,7 @@ impl Column {
         types::wire_type(self.sql_type, self.type_modifier)
     }
 
-    fn of_table(table: &TableDescriptor, at: usize) -> Column {
+    pub(crate) fn of_table(table: &TableDescriptor, at: usize) -> Column {
         let column = &table.columns[at];
         Column {
             name: column.name.clone(),
@@ -90,7 +90,7 @@ pub(crate) struct Planned {
 
 #[derive(Debug)]
 pub(crate) enum Plan {
-    Select(Arc<SelectPlan>),
+    Select(SelectPlan),
     Insert(InsertPlan),
     Update(UpdatePlan),
     Delete(DeletePlan),

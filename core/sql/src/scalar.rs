@@ -129,6 +129,50 @@ impl Comparison {
     }
 }
 
+/// Visits parts in either way that they can be borrowed.
+macro_rules! for_each_part {
+    ($scalar:expr, $visit:expr) => {
+        match $scalar {
+            Scalar::Constant(_) | Scalar::Parameter(_) | Scalar::Column(_) | Scalar::Aggregate(_) | Scalar::Fact(_) => {
+            }
+            Scalar::Negate(a)
+            | Scalar::Not(a)
+            | Scalar::IsNull(a)
+            | Scalar::Is(a, _)
+            | Scalar::Cast(a, _)
+            | Scalar::Call(_, a)
+            | Scalar::Limit { text: a, .. } => $visit(a),
+            Scalar::Arithmetic(_, _, a, b)
+            | Scalar::Compare(_, a, b)
+            | Scalar::IsDistinct(a, b)
+            | Scalar::Like { text: a, pattern: b, .. }
+            | Scalar::Concat(a, b)
+            | Scalar::NullIf(a, b) => {
+                $visit(a);
+                $visit(b);
+            }
+            Scalar::And(all) | Scalar::Or(all) | Scalar::Coalesce(all) => {
+                for a in all {
+                    $visit(a);
+                }
+            }
+            Scalar::In(a, list) => {
+                $visit(a);
+                for a in list {
+                    $visit(a);
+                }
+            }
+            Scalar::Case { branches, otherwise } => {
+                for (when, then) in branches {
+                    $visit(when);
+                    $visit(then);
+                }
+                $visit(otherwise);
+            }
+        }
+    };
+}
+
 impl Scalar {
     /// Whether the value is the same for every row.
     pub(crate) fn is_constant(&self) -> bool {
@@ -137,35 +181,79 @@ impl Scalar {
 
     /// Whether it, or a part of it, is such a one.
     pub(crate) fn contains(&self, such: &impl Fn(&Scalar) -> bool) -> bool {
-        such(self) || self.parts().into_iter().any(|part| part.contains(such))
+        let mut found = such(self);
+        self.for_each_part(&mut |part| found = found || part.contains(such));
+        found
+    }
+
+    /// The same for many rows: parameters and facts are put in, and what they settle is computed once.
+    ///
+    /// As in Postgres, an operator that is NULL with a NULL operand is so whatever the other operand would do, and AND with false is
+    /// false; so `NULL = 1 / n` fails for no n. What fails by itself stays as it is, to fail when a row comes to it.
+    pub(crate) fn folded(&self, env: &Env) -> Scalar {
+        let mut folded = self.clone();
+        folded.fold(env);
+        folded
+    }
+
+    fn fold(&mut self, env: &Env) {
+        let is = |part: &Scalar, value: Value| matches!(part, Scalar::Constant(v) if *v == value);
+        let (mut constant, mut null) = (!matches!(self, Scalar::Column(_) | Scalar::Aggregate(_)), false);
+        self.for_each_part_mut(&mut |part| {
+            part.fold(env);
+            constant &= matches!(part, Scalar::Constant(_));
+            null |= is(part, Value::Null);
+        });
+        let settled = match self {
+            Scalar::Constant(_) => None,
+            _ if constant => self.eval(&[], env).ok(),
+            Scalar::And(all) => all.iter().any(|a| is(a, Value::Bool(false))).then_some(Value::Bool(false)),
+            Scalar::Or(all) => all.iter().any(|a| is(a, Value::Bool(true))).then_some(Value::Bool(true)),
+            Scalar::In(a, _) => is(a, Value::Null).then_some(Value::Null),
+            Scalar::Arithmetic(..) | Scalar::Compare(..) | Scalar::Like { .. } | Scalar::Concat(..) => {
+                null.then_some(Value::Null)
+            }
+            _ => None,
+        };
+        if let Some(value) = settled {
+            *self = Scalar::Constant(value);
+        }
+        self.drop_unreachable();
+    }
+
+    /// Of CASE and COALESCE, what constants keep from being reached.
+    fn drop_unreachable(&mut self) {
+        let null = || Scalar::Constant(Value::Null);
+        let only = match self {
+            Scalar::Case { branches, otherwise } => {
+                branches.retain(|(when, _)| !matches!(when, Scalar::Constant(value) if !is_true(value)));
+                if let Some(at) = branches.iter().position(|(when, _)| matches!(when, Scalar::Constant(_))) {
+                    (_, **otherwise) = branches.swap_remove(at);
+                    branches.truncate(at);
+                }
+                branches.is_empty().then(|| std::mem::replace(otherwise.as_mut(), null()))
+            }
+            Scalar::Coalesce(all) => {
+                all.retain(|a| !matches!(a, Scalar::Constant(Value::Null)));
+                if let Some(at) = all.iter().position(|a| matches!(a, Scalar::Constant(_))) {
+                    all.truncate(at + 1);
+                }
+                (all.len() <= 1).then(|| all.pop().unwrap_or_else(null))
+            }
+            _ => None,
+        };
+        if let Some(only) = only {
+            *self = only;
+        }
     }
 
     /// The expressions that it is made of.
-    fn parts(&self) -> Vec<&Scalar> {
-        match self {
-            Scalar::Constant(_) | Scalar::Parameter(_) | Scalar::Column(_) | Scalar::Aggregate(_) | Scalar::Fact(_) => {
-                Vec::new()
-            }
-            Scalar::Negate(a)
-            | Scalar::Not(a)
-            | Scalar::IsNull(a)
-            | Scalar::Is(a, _)
-            | Scalar::Cast(a, _)
-            | Scalar::Call(_, a)
-            | Scalar::Limit { text: a, .. } => vec![a],
-            Scalar::Arithmetic(_, _, a, b)
-            | Scalar::Compare(_, a, b)
-            | Scalar::IsDistinct(a, b)
-            | Scalar::Like { text: a, pattern: b, .. }
-            | Scalar::Concat(a, b)
-            | Scalar::NullIf(a, b) => vec![a, b],
-            Scalar::And(all) | Scalar::Or(all) | Scalar::Coalesce(all) => all.iter().collect(),
-            Scalar::In(a, list) => std::iter::once(a.as_ref()).chain(list).collect(),
-            Scalar::Case { branches, otherwise } => {
-                let branches = branches.iter().flat_map(|(when, then)| [when, then]);
-                branches.chain([otherwise.as_ref()]).collect()
-            }
-        }
+    fn for_each_part<'a>(&'a self, visit: &mut impl FnMut(&'a Scalar)) {
+        for_each_part!(self, visit);
+    }
+
+    fn for_each_part_mut(&mut self, visit: &mut impl FnMut(&mut Scalar)) {
+        for_each_part!(self, visit);
     }
 
     /// The value for a row; `row` is empty where there is none.

@@ -6,6 +6,7 @@
 mod equal;
 mod evaluator;
 mod fakes;
+mod generated;
 #[path = "../../txn/tests/memory/mod.rs"]
 mod memory;
 mod script;

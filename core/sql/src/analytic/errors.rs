@@ -3,6 +3,7 @@
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
+use crate::bind::NO_FUNCTION_HINT;
 use crate::{SqlError, SqlState};
 
 pub fn from_datafusion(error: DataFusionError) -> SqlError {
@@ -76,20 +77,30 @@ fn from_arrow(error: ArrowError) -> SqlError {
 fn from_schema(error: SchemaError) -> SqlError {
     match error {
         SchemaError::FieldNotFound { field, .. } => {
-            let text = match &field.relation {
-                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
-                None => format!("column \"{}\" does not exist", field.name),
-            };
-            SqlError::new(SqlState::UNDEFINED_COLUMN, text)
+            no_such_column(field.relation.as_ref().map(|relation| relation.table()), &field.name)
         }
-        SchemaError::AmbiguousReference { field } => {
-            let text = format!("column reference \"{}\" is ambiguous", field.name);
-            SqlError::new(SqlState::AMBIGUOUS_COLUMN, text)
-        }
+        SchemaError::AmbiguousReference { field } => ambiguous_column(&field.name),
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
             SqlError::new(SqlState::DUPLICATE_COLUMN, format!("column \"{name}\" specified more than once"))
         }
     }
+}
+
+pub fn no_such_column(table: Option<&str>, name: &str) -> SqlError {
+    let text = match table {
+        Some(table) => format!("column {table}.{name} does not exist"),
+        None => format!("column \"{name}\" does not exist"),
+    };
+    SqlError::new(SqlState::UNDEFINED_COLUMN, text)
+}
+
+pub fn ambiguous_column(name: &str) -> SqlError {
+    SqlError::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{name}\" is ambiguous"))
+}
+
+pub fn ungrouped_column(column: &str) -> SqlError {
+    let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+    SqlError::new(SqlState::GROUPING_ERROR, message)
 }
 
 fn not_implemented(what: &str) -> SqlError {
@@ -110,14 +121,16 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 /// DataFusion says most mistakes of a query in prose only.
 fn planning(text: &str) -> SqlError {
     let has = |words: &str| text.contains(words);
+    // An argument that a function of ours refuses comes back as prose.
+    if let Some(refused) = between(text, "External error: ", " (42883)") {
+        return SqlError::new(SqlState::UNDEFINED_FUNCTION, refused).hint(NO_FUNCTION_HINT);
+    }
     if let Some(function) = between(text, "Invalid function '", "'") {
         return SqlError::new(SqlState::UNDEFINED_FUNCTION, format!("function {function} does not exist"))
-            .hint("No function matches the given name and argument types. You might need to add explicit type casts.");
+            .hint(NO_FUNCTION_HINT);
     }
     if let Some(column) = between(text, "column \"", "\" must appear in the GROUP BY") {
-        let message =
-            format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
-        return SqlError::new(SqlState::GROUPING_ERROR, message);
+        return ungrouped_column(column);
     }
     if let Some(operands) =
         between(text, "Cannot infer common argument type for comparison operation ", "\n").or_else(|| {

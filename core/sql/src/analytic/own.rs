@@ -1,4 +1,4 @@
-//! Our own evaluator inside of DataFusion's plans: casts, the minus sign, `abs`, `round` and `ln`, row by row.
+//! Our own evaluator inside of DataFusion's plans: casts, the minus sign, `abs`, `round`, `ln` and zeros, row by row.
 //!
 //! These are the places where DataFusion computes something else than Postgres (other text of floats and times, other rounding,
 //! silent overflow). Casts are put in by `rewrite` as calls of functions that no query can name.
@@ -34,6 +34,8 @@ enum Kind {
     Ln,
     /// Its argument, which may be NULL whatever DataFusion thinks of it.
     Nullable,
+    /// -0 as 0, and one NaN: what is equal has the same bits.
+    OneZero,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -88,6 +90,11 @@ pub fn cast_to(expr: Expr, to: SqlType) -> Expr {
     Expr::ScalarFunction(ScalarFunction { func, args: vec![expr] })
 }
 
+/// A float for comparing.
+pub fn one_zero(expr: Expr) -> Expr {
+    Expr::ScalarFunction(ScalarFunction { func: function(Kind::OneZero, Formats::default()), args: vec![expr] })
+}
+
 fn function(kind: Kind, formats: Formats) -> Arc<ScalarUDF> {
     let name = match &kind {
         Kind::Cast(to, modifier) => cast_name(*to, *modifier),
@@ -96,6 +103,7 @@ fn function(kind: Kind, formats: Formats) -> Arc<ScalarUDF> {
         Kind::Round => round_name(),
         Kind::Ln => "ln".to_owned(),
         Kind::Nullable => nullable_name(),
+        Kind::OneZero => format!("{MARK}one zero"),
     };
     let signature = Signature::user_defined(Volatility::Immutable);
     Arc::new(ScalarUDF::new_from_impl(Own { kind, name, formats, signature }))
@@ -106,6 +114,14 @@ fn external<T>(error: SqlError) -> Result<T> {
 }
 
 impl Own {
+    /// Of the type that it casts to.
+    pub fn modifier(&self) -> Option<i32> {
+        match self.kind {
+            Kind::Cast(_, modifier) => Some(modifier),
+            Kind::Negate | Kind::Abs | Kind::Round | Kind::Ln | Kind::Nullable | Kind::OneZero => None,
+        }
+    }
+
     pub fn has_formats(&self, formats: &Formats) -> bool {
         self.formats == *formats
     }
@@ -123,6 +139,7 @@ impl Own {
             }
             (Kind::Cast(to, _), _) => Ok(arrow_type(*to)),
             (Kind::Nullable, _) => Ok(from.clone()),
+            (Kind::OneZero, _) => Ok(DataType::Float64),
             (Kind::Negate | Kind::Abs, Some(number)) if is_number(number) => Ok(arrow_type(number)),
             (Kind::Round | Kind::Ln, Some(number)) if is_number(number) => Ok(DataType::Float64),
             (Kind::Negate | Kind::Abs | Kind::Round | Kind::Ln, None) if *from == DataType::Null => {
@@ -166,6 +183,12 @@ impl Own {
                 }
             }
             Kind::Nullable => Ok(value),
+            Kind::OneZero => Ok(match value {
+                // A pattern compares by value, so -0 is meant too.
+                Value::Float8(0.0) => Value::Float8(0.0),
+                Value::Float8(v) if v.is_nan() => Value::Float8(f64::NAN),
+                value => value,
+            }),
         }
     }
 

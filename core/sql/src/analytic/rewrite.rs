@@ -13,7 +13,7 @@
 //! - Result columns may share a name (DataFusion: not). Items of the outermost SELECT get names of their own, and the names that
 //!   Postgres would give are returned beside the query.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
@@ -38,7 +38,9 @@ const DEPTH_MAX: usize = 48;
 pub fn rewrite(query: &Query) -> Result<(Query, Vec<Option<String>>), SqlError> {
     let mut query = query.clone();
     // Names first: the casts that follow have none.
-    let names = name_items(&mut query.body);
+    let mut labels = Labels::default();
+    let names = labels.name_items(&mut query.body);
+    labels.name_order(&mut query);
     let rewritten = VisitMut::visit(&mut query, &mut Rewriter::default());
     let deep = rewritten.is_continue().then(|| Visit::visit(&query, &mut Depth::default()));
     match deep.unwrap_or(rewritten) {
@@ -513,39 +515,71 @@ fn bare(expr: &mut Expr) {
     }
 }
 
-/// Gives items of the outermost SELECT names of their own.
-fn name_items(body: &mut SetExpr) -> Vec<Option<String>> {
-    match body {
-        SetExpr::Select(select) => {
-            let mut taken = BTreeSet::new();
-            select.projection.iter_mut().map(|item| name_item(item, &mut taken)).collect()
-        }
-        SetExpr::Query(query) => name_items(&mut query.body),
-        SetExpr::SetOperation { left, .. } => name_items(left),
-        SetExpr::Values(values) => {
-            let width = values.rows.first().map_or(0, |row| row.content.len());
-            (1..=width).map(|n| Some(format!("column{n}"))).collect()
-        }
-        SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
-            vec![None]
-        }
-    }
+/// Names of the outermost SELECT's items while they are given.
+#[derive(Default)]
+struct Labels {
+    taken: BTreeSet<String>,
+    /// Whether there is a wildcard, whose names are not known here.
+    starred: bool,
+    /// What an item would be called, and the name that it has instead.
+    renamed: BTreeMap<String, String>,
 }
 
-fn name_item(item: &mut SelectItem, taken: &mut BTreeSet<String>) -> Option<String> {
-    let (name, expr) = match item {
-        SelectItem::UnnamedExpr(expr) => (label(expr), expr),
-        SelectItem::ExprWithAlias { expr, alias } => (fold_ident(alias), expr),
-        SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {
-            return None;
+impl Labels {
+    /// Gives items of the outermost SELECT names of their own.
+    fn name_items(&mut self, body: &mut SetExpr) -> Vec<Option<String>> {
+        match body {
+            SetExpr::Select(select) => {
+                let star =
+                    |item: &SelectItem| matches!(item, SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_));
+                self.starred = select.projection.iter().any(star);
+                select.projection.iter_mut().map(|item| self.name_item(item)).collect()
+            }
+            SetExpr::Query(query) => self.name_items(&mut query.body),
+            SetExpr::SetOperation { left, .. } => self.name_items(left),
+            SetExpr::Values(values) => {
+                let width = values.rows.first().map_or(0, |row| row.content.len());
+                (1..=width).map(|n| Some(format!("column{n}"))).collect()
+            }
+            SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_) | SetExpr::Table(_) => {
+                vec![None]
+            }
         }
-    };
-    let first = taken.insert(name.clone());
-    let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-    if !first || !plain {
-        let unique = if first { name.clone() } else { format!("{name}{UNIQUE_MARK}{}", taken.len()) };
-        taken.insert(unique.clone());
-        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: ast::Ident::with_quote('"', unique) };
     }
-    Some(name)
+
+    /// A label that nobody wrote is no name in the query: `ORDER BY a + 1` means a column even beside the item `a::text`.
+    fn name_item(&mut self, item: &mut SelectItem) -> Option<String> {
+        let (name, expr, written) = match item {
+            SelectItem::UnnamedExpr(expr) => (label(expr), expr, false),
+            SelectItem::ExprWithAlias { expr, alias } => (fold_ident(alias), expr, true),
+            SelectItem::ExprWithAliases { .. } | SelectItem::QualifiedWildcard(..) | SelectItem::Wildcard(_) => {
+                return None;
+            }
+        };
+        let plain = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
+        let first = self.taken.insert(name.clone());
+        if first && plain && !written && !self.starred {
+            return Some(name);
+        }
+        let unique = if first && written { name.clone() } else { format!("{name}{UNIQUE_MARK}{}", self.taken.len()) };
+        if first {
+            self.renamed.insert(name.clone(), unique.clone());
+        }
+        self.taken.insert(unique.clone());
+        *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: ast::Ident::with_quote('"', unique) };
+        Some(name)
+    }
+
+    /// Alone in ORDER BY, a label is the item.
+    fn name_order(&self, query: &mut Query) {
+        let Some(order) = &mut query.order_by else { return };
+        let OrderByKind::Expressions(items) = &mut order.kind else { return };
+        for item in items {
+            if let Expr::Identifier(name) = &mut item.expr
+                && let Some(unique) = self.renamed.get(&fold_ident(name))
+            {
+                *name = ast::Ident { value: unique.clone(), quote_style: Some('"'), span: name.span };
+            }
+        }
+    }
 }

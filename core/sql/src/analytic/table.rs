@@ -59,6 +59,10 @@ impl Table {
         Table { schema: Arc::new(Schema::new(fields)), descriptor }
     }
 
+    pub fn descriptor(&self) -> &Arc<TableDescriptor> {
+        &self.descriptor
+    }
+
     /// The span that holds every row which can satisfy all of `filters`.
     fn span(&self, filters: &[Expr]) -> Span {
         let mut prefix = self.descriptor.key_builder();

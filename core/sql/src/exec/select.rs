@@ -9,7 +9,7 @@ use futures::StreamExt;
 use futures::stream;
 use tenet_types::Value;
 
-use crate::aggregate::Accumulator;
+use crate::aggregate::{Accumulator, Aggregate};
 use crate::analytic::Batches;
 use crate::error::{SqlError, SqlState};
 use crate::exec::{Rows, Run, project, value_bytes};
@@ -22,9 +22,12 @@ const SORT_SLACK_ROWS: usize = 1024;
 
 /// A SELECT under way.
 struct Selection {
-    plan: Arc<SelectPlan>,
     env: Arc<Env>,
     rows: Rows,
+    /// These three as in the plan, folded.
+    aggregates: Vec<Aggregate>,
+    projection: Vec<Scalar>,
+    order: Vec<OrderKey>,
     /// Rows that OFFSET still passes over, and rows that LIMIT still lets through.
     skip: usize,
     left: usize,
@@ -35,7 +38,7 @@ struct Selection {
 
 /// Runs a plan. The first rows have been computed when this returns, so that a change of the catalog shows while the statement can
 /// still be planned again, and so that the snapshot is known. An error ends the rows.
-pub(crate) async fn select(plan: &Arc<SelectPlan>, run: Run<'_>) -> Result<Batches, Failure> {
+pub(crate) async fn select(plan: &SelectPlan, run: Run<'_>) -> Result<Batches, Failure> {
     let env = run.env.clone();
     let limit = count(plan.limit.as_ref(), &env, "LIMIT", SqlState::INVALID_ROW_COUNT_IN_LIMIT)?;
     let skip = count(plan.offset.as_ref(), &env, "OFFSET", SqlState::INVALID_ROW_COUNT_IN_OFFSET)?.unwrap_or(0);
@@ -44,8 +47,23 @@ pub(crate) async fn select(plan: &Arc<SelectPlan>, run: Run<'_>) -> Result<Batch
     if plan.filter.is_none() && plan.aggregates.is_empty() && plan.order.is_empty() {
         rows.read_at_most(skip.saturating_add(left));
     }
-    let mut selection =
-        Selection { plan: plan.clone(), env, rows, skip, left, read: false, memory_bytes_max: run.memory_bytes_max };
+    let folded = |scalar: &Scalar| scalar.folded(&env);
+    let aggregates = plan.aggregates.iter().map(|a| Aggregate { argument: a.argument.as_ref().map(folded), ..*a });
+    let order = plan.order.iter().map(|key| match &key.source {
+        OrderSource::Output(_) => key.clone(),
+        OrderSource::Input(scalar) => OrderKey { source: OrderSource::Input(folded(scalar)), ..*key },
+    });
+    let mut selection = Selection {
+        aggregates: aggregates.collect(),
+        projection: plan.projection.scalars.iter().map(folded).collect(),
+        order: order.collect(),
+        rows,
+        skip,
+        left,
+        read: false,
+        memory_bytes_max: run.memory_bytes_max,
+        env,
+    };
     let first = selection.next().await?;
     if selection.is_over() {
         return Ok(stream::iter(first.map(Ok)).boxed());
@@ -60,13 +78,12 @@ pub(crate) async fn select(plan: &Arc<SelectPlan>, run: Run<'_>) -> Result<Batch
 impl Selection {
     /// More of the result; `None` at its end.
     async fn next(&mut self) -> Result<Option<Vec<Vec<Value>>>, Failure> {
-        let plan = self.plan.clone();
         while !self.is_over() {
-            let output = match (plan.aggregates.as_slice(), plan.order.as_slice()) {
-                ([], []) => self.page(&plan).await?,
-                ([], order) => self.sorted(&plan, order).await?,
+            let output = match (self.aggregates.as_slice(), self.order.as_slice()) {
+                ([], []) => self.page().await?,
+                ([], _) => self.sorted().await?,
                 // Of no rows there is one result as well.
-                _ => self.aggregated(&plan).await?,
+                _ => self.aggregated().await?,
             };
             self.read = self.rows.is_over();
             if !output.is_empty() {
@@ -80,27 +97,27 @@ impl Selection {
         self.left == 0 || self.read
     }
 
-    async fn page(&mut self, plan: &SelectPlan) -> Result<Vec<Vec<Value>>, Failure> {
-        let Some(rows) = self.rows.next(plan.filter.as_ref(), &self.env).await? else { return Ok(Vec::new()) };
+    async fn page(&mut self) -> Result<Vec<Vec<Value>>, Failure> {
+        let Some(rows) = self.rows.next(&self.env).await? else { return Ok(Vec::new()) };
         // What comes after the last row wanted is not computed, so that it cannot fail.
         let wanted = rows.iter().take(self.skip.saturating_add(self.left));
-        let output =
-            wanted.map(|(_, row)| project(&plan.projection.scalars, row, &self.env)).collect::<Result<_, _>>()?;
+        let output = wanted.map(|(_, row)| project(&self.projection, row, &self.env)).collect::<Result<_, _>>()?;
         Ok(self.cut(output))
     }
 
-    async fn sorted(&mut self, plan: &SelectPlan, order: &[OrderKey]) -> Result<Vec<Vec<Value>>, Failure> {
+    async fn sorted(&mut self) -> Result<Vec<Vec<Value>>, Failure> {
         let wanted = self.skip.saturating_add(self.left);
+        let order = std::mem::take(&mut self.order);
         let mut kept: Vec<(Vec<Value>, Vec<Value>)> = Vec::new();
         let mut kept_bytes = 0;
         let sort = |kept: &mut Vec<(Vec<Value>, Vec<Value>)>| {
-            kept.sort_by(|(a, _), (b, _)| compare(order, a, b));
+            kept.sort_by(|(a, _), (b, _)| compare(&order, a, b));
             kept.truncate(wanted);
         };
-        while let Some(rows) = self.rows.next(plan.filter.as_ref(), &self.env).await? {
+        while let Some(rows) = self.rows.next(&self.env).await? {
             for (_, row) in rows {
-                let output = project(&plan.projection.scalars, &row, &self.env)?;
-                let keys = order_values(order, &row, &output, &self.env)?;
+                let output = project(&self.projection, &row, &self.env)?;
+                let keys = order_values(&order, &row, &output, &self.env)?;
                 kept_bytes += keys.iter().chain(&output).map(value_bytes).sum::<usize>();
                 kept.push((keys, output));
             }
@@ -118,17 +135,17 @@ impl Selection {
         Ok(self.cut(kept.into_iter().map(|(_, output)| output).collect()))
     }
 
-    async fn aggregated(&mut self, plan: &SelectPlan) -> Result<Vec<Vec<Value>>, Failure> {
-        let mut accumulators: Vec<_> = plan.aggregates.iter().map(|a| Accumulator::new(a.kind)).collect();
-        while let Some(rows) = self.rows.next(plan.filter.as_ref(), &self.env).await? {
+    async fn aggregated(&mut self) -> Result<Vec<Vec<Value>>, Failure> {
+        let mut accumulators: Vec<_> = self.aggregates.iter().map(|a| Accumulator::new(a.kind)).collect();
+        while let Some(rows) = self.rows.next(&self.env).await? {
             for (_, row) in rows {
-                for (aggregate, accumulator) in plan.aggregates.iter().zip(&mut accumulators) {
+                for (aggregate, accumulator) in self.aggregates.iter().zip(&mut accumulators) {
                     accumulator.add(aggregate, &row, &self.env)?;
                 }
             }
         }
         let row = accumulators.into_iter().map(Accumulator::finish).collect::<Result<Vec<_>, _>>()?;
-        let output = project(&plan.projection.scalars, &row, &self.env)?;
+        let output = project(&self.projection, &row, &self.env)?;
         Ok(self.cut(vec![output]))
     }
 

@@ -1,7 +1,5 @@
 //! SELECT: from one table by key or by scan, from nothing, or the analytic way.
 
-use std::sync::Arc;
-
 use sqlparser::ast::{
     Expr, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, LimitClause, OrderBy, OrderByKind, Query,
     Select, SelectFlavor, SelectItem, SetExpr, TableFactor, Value,
@@ -32,14 +30,14 @@ pub(crate) struct SelectPlan {
     pub offset: Option<Scalar>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OrderKey {
     pub source: OrderSource,
     pub descending: bool,
     pub nulls_first: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum OrderSource {
     /// Position in the select list.
     Output(usize),
@@ -61,7 +59,7 @@ pub(crate) fn plan_query(
         match plan_own(query, context, &mut tried) {
             Ok(Some(plan)) => {
                 *parameters = tried;
-                return Ok(Plan::Select(Arc::new(plan)));
+                return Ok(Plan::Select(plan));
             }
             Ok(None) | Err(Refusal::Elsewhere(_)) => {}
             Err(Refusal::Wrong(error)) => return Err(error),

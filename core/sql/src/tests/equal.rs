@@ -1,12 +1,12 @@
 //! One engine, two ways: statements with a plan of our own also run without, and give the same, and depend on the same.
 
 use futures::executor::block_on;
-use tenet_types::{ReadSet, SqlType, Value};
+use tenet_types::{ReadSet, Value};
 
 use super::script::{Answer, SHARD, Script, simple_query};
-use crate::SqlState;
+use crate::{Column, SqlState};
 
-const TABLE: &str = "CREATE TABLE t (a int, b text, i2 int2, i4 int4, i8 int8, f float8, s text, p bool, at timestamptz, \
+const TABLE: &str = "CREATE TABLE t (a int, b text, i2 int2, i4 int4, i8 int8, f float8, s varchar(9), p bool, at timestamptz, \
     PRIMARY KEY (a, b))";
 const ROWS: &str = "INSERT INTO t VALUES \
     (1, 'x', 32767, 2147483647, 9223372036854775807, 1e308, 'abc', true, '2024-01-01 12:00Z'), \
@@ -14,7 +14,7 @@ const ROWS: &str = "INSERT INTO t VALUES \
     (2, 'x', 0, 0, 0, 0, 'a%b', NULL, NULL), \
     (3, '', NULL, NULL, NULL, NULL, NULL, NULL, NULL)";
 
-type Told = Result<(Vec<(String, SqlType)>, Vec<Vec<Value>>, String), SqlState>;
+type Told = Result<(Vec<Column>, Vec<Vec<Value>>, String), SqlState>;
 
 fn told(script: &mut Script, sql: &str) -> Told {
     let (mut answers, result) = block_on(simple_query(script.session(), sql));
@@ -22,7 +22,7 @@ fn told(script: &mut Script, sql: &str) -> Told {
     Ok(match answers.pop().unwrap() {
         Answer::Rows { columns, mut rows, tag } => {
             rows.sort();
-            (columns.into_iter().map(|c| (c.name, c.sql_type)).collect(), rows, tag)
+            (columns, rows, tag)
         }
         Answer::Done { tag, .. } => (Vec::new(), Vec::new(), tag),
     })
