@@ -3,6 +3,7 @@
 //! A script (`core/sql/scripts`) is a list of query strings, parted by empty lines, and of commands that begin with a backslash;
 //! what each answers is in the snapshot of the same name.
 
+mod bounds;
 mod equal;
 mod evaluator;
 mod fakes;

@@ -26,6 +26,7 @@ pub fn from_datafusion(error: DataFusionError) -> SqlError {
             DataFusionError::Execution(text) => executing(text),
             DataFusionError::Plan(text) => planning(text),
             DataFusionError::NotImplemented(what) => not_implemented(what),
+            DataFusionError::ResourcesExhausted(what) => SqlError::memory_exceeded().detail(what),
             other => executing(&other.strip_backtrace()),
         },
         DataFusionError::ArrowError(inner, _) => from_arrow(*inner),

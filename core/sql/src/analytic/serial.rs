@@ -2,10 +2,14 @@
 //!
 //! DataFusion merges partitions with `CoalescePartitionsExec`, which gives each its own task of a tokio runtime, and adds one at the
 //! root when a plan has several partitions there. Both are replaced by [`Serial`], which runs partitions one after the other.
+//!
+//! Joins and recursive queries make many rows of few, without a word from those who would wait: above them stands a [`Serial`] too,
+//! which pauses now and then, so that others run and the statement can be stopped.
 
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::task::Poll;
 
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -23,6 +27,9 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
+/// Batches between two pauses.
+const PAUSE_BATCHES: usize = 16;
+
 #[derive(Debug)]
 pub struct OnePartition;
 
@@ -35,6 +42,9 @@ impl PhysicalOptimizerRule for OnePartition {
                     .map(|merge| (merge.input().clone(), merge.fetch()));
                 Ok(match merged {
                     Some((input, fetch)) => Transformed::yes(Serial::over(input, fetch)),
+                    None if node.children().len() > 1 && node.output_partitioning().partition_count() == 1 => {
+                        Transformed::yes(Serial::over(node, None))
+                    }
                     None => Transformed::no(node),
                 })
             })
@@ -51,7 +61,7 @@ impl PhysicalOptimizerRule for OnePartition {
     }
 }
 
-/// All partitions of its input, one after the other, cut at `fetch` rows.
+/// All partitions of its input, one after the other, cut at `fetch` rows, with pauses.
 #[derive(Debug)]
 struct Serial {
     input: Arc<dyn ExecutionPlan>,
@@ -63,8 +73,10 @@ struct Serial {
 impl Serial {
     fn over(input: Arc<dyn ExecutionPlan>, fetch: Option<usize>) -> Arc<dyn ExecutionPlan> {
         let mut equivalences: EquivalenceProperties = input.equivalence_properties().clone();
-        equivalences.clear_orderings();
-        equivalences.clear_per_partition_constants();
+        if input.output_partitioning().partition_count() > 1 {
+            equivalences.clear_orderings();
+            equivalences.clear_per_partition_constants();
+        }
         let properties = PlanProperties::new(
             equivalences,
             Partitioning::UnknownPartitioning(1),
@@ -119,7 +131,18 @@ impl ExecutionPlan for Serial {
     fn execute(&self, _partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let input = self.input.clone();
         let count = input.output_partitioning().partition_count();
-        let batches = stream::iter(0..count).map(move |n| input.execute(n, context.clone())).try_flatten().boxed();
+        let mut batches = stream::iter(0..count).map(move |n| input.execute(n, context.clone())).try_flatten().boxed();
+        let mut until_pause = PAUSE_BATCHES;
+        let batches = stream::poll_fn(move |cx| {
+            if until_pause == 0 {
+                until_pause = PAUSE_BATCHES;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            let polled = batches.poll_next_unpin(cx);
+            until_pause -= usize::from(polled.is_ready());
+            polled
+        });
         let merged: SendableRecordBatchStream = Box::pin(RecordBatchStreamAdapter::new(self.schema(), batches));
         Ok(match self.fetch {
             Some(fetch) => Box::pin(LimitStream::new(merged, 0, Some(fetch), BaselineMetrics::new(&self.metrics, 0))),

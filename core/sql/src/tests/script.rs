@@ -42,8 +42,14 @@ pub struct Script {
 
 impl Default for Script {
     fn default() -> Script {
+        Script::new(EngineOptions::default())
+    }
+}
+
+impl Script {
+    pub fn new(options: EngineOptions) -> Script {
         let (clock, memory, databases) = (FakeClock::default(), Arc::default(), Arc::default());
-        let engine = engine(&clock, &memory, &databases, true);
+        let engine = engine(&clock, &memory, &databases, options);
         let mut script = Script {
             clock,
             memory,
@@ -58,8 +64,12 @@ impl Default for Script {
     }
 }
 
-fn engine(clock: &FakeClock, memory: &Arc<Memory>, databases: &Arc<FakeDatabases>, own_plans: bool) -> Arc<Engine> {
-    let options = EngineOptions { own_plans, ..EngineOptions::default() };
+fn engine(
+    clock: &FakeClock,
+    memory: &Arc<Memory>,
+    databases: &Arc<FakeDatabases>,
+    options: EngineOptions,
+) -> Arc<Engine> {
     Engine::new(seam(clock), memory.clone(), databases.clone(), options)
 }
 
@@ -86,7 +96,8 @@ impl Script {
 
     /// A new engine, as another node would have, with its sessions.
     pub fn set_own_plans(&mut self, on: bool) {
-        self.engine = engine(&self.clock, &self.memory, &self.databases, on);
+        let options = EngineOptions { own_plans: on, ..self.engine.options.clone() };
+        self.engine = engine(&self.clock, &self.memory, &self.databases, options);
         self.sessions.clear();
         self.connect("a", "postgres").unwrap();
     }

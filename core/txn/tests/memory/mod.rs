@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
+use std::task::Poll;
 
 use async_trait::async_trait;
 use tenet_shard::{CommitRequest, GetReply, ReadAt, ScanReply, ShardClient, ShardError, Target};
@@ -23,6 +24,8 @@ pub struct Shard {
     pub requests: Requests,
     /// No page has more rows.
     pub page_rows_max: Option<usize>,
+    /// Each scan lets others run first, as a request to a real shard does.
+    pub scans_wait: bool,
     /// The answers to the next commits, whatever they are: taken from the end.
     pub commit_answers: Vec<ShardError>,
 }
@@ -87,6 +90,12 @@ impl ShardClient for Memory {
         limit_bytes: usize,
         limit_rows: usize,
     ) -> Result<ScanReply, ShardError> {
+        let mut waits = self.with(target.shard, |shard| shard.scans_wait);
+        std::future::poll_fn(|cx| {
+            cx.waker().wake_by_ref();
+            if std::mem::take(&mut waits) { Poll::Pending } else { Poll::Ready(()) }
+        })
+        .await;
         self.with(target.shard, |shard| {
             shard.requests.scans += 1;
             let at = shard.at(target, at)?;
