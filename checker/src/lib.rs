@@ -20,6 +20,7 @@ pub mod lists;
 pub mod liveness;
 pub mod predicate_skew;
 pub mod promises;
+pub mod replica_rows;
 mod search;
 mod shape;
 pub mod state_hash;

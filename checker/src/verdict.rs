@@ -14,6 +14,7 @@ pub enum Oracle {
     PredicateSkew,
     Timestamps,
     StateHash,
+    ReplicaRows,
     Leaders,
     Promises,
     Vacuity,
@@ -22,7 +23,7 @@ pub enum Oracle {
 }
 
 impl Oracle {
-    pub const ALL: [Oracle; 12] = [
+    pub const ALL: [Oracle; 13] = [
         Oracle::Linearizable,
         Oracle::BankTotal,
         Oracle::Lists,
@@ -30,6 +31,7 @@ impl Oracle {
         Oracle::PredicateSkew,
         Oracle::Timestamps,
         Oracle::StateHash,
+        Oracle::ReplicaRows,
         Oracle::Leaders,
         Oracle::Promises,
         Oracle::Vacuity,
@@ -46,6 +48,7 @@ impl Oracle {
             Oracle::PredicateSkew => "predicate-skew",
             Oracle::Timestamps => "timestamps",
             Oracle::StateHash => "state-hash",
+            Oracle::ReplicaRows => "replica-rows",
             Oracle::Leaders => "leaders",
             Oracle::Promises => "promises",
             Oracle::Vacuity => "vacuity",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tenet_checker::leaders::Leaders;
 use tenet_checker::promises::{Promise, Promises};
+use tenet_checker::replica_rows::ReplicaRows;
 use tenet_checker::state_hash::StateHashes;
 use tenet_checker::{CheckError, Finding, Verdict, judge, liveness, vacuity};
 use tenet_histories::{Call, Completion, Event, Header, History, Outcome, Process, Value, What};
@@ -159,6 +160,36 @@ fn replicas_that_differ_are_named() {
         hashes.applied(replica, 2, index, [byte; 32]);
     }
     assert_eq!(explanation(&hashes.verdict()), "shard 2 after entry 6: n2 has state 080808080808, n3 has 090909090909");
+}
+
+#[test]
+fn a_row_that_one_replica_lacks_is_named() {
+    let row = |key: u8, value: u8| (vec![key, 0xa0], [value; 32]);
+    let all = || vec![row(1, 1), row(2, 2), row(3, 3)];
+    let verdict = |theirs: Vec<_>| {
+        let mut audit = ReplicaRows::default();
+        audit.audited("n1", 7, 40, all());
+        // Another shard, and another time, are no contradiction.
+        audit.audited("n2", 8, 40, Vec::new());
+        audit.audited("n2", 7, 39, Vec::new());
+        audit.audited("n3", 7, 40, theirs);
+        assert_eq!(audit.compared(), 3);
+        audit.verdict()
+    };
+    assert!(verdict(all()).is_valid());
+    let cases = [
+        (vec![row(1, 1), row(3, 4)], "n1 holds key 02a0, and n3 does not"),
+        (vec![row(0, 0), row(2, 2), row(3, 3)], "n3 holds key 00a0, and n1 does not"),
+        (vec![row(1, 1), row(2, 2), row(3, 4)], "n1 and n3 hold different values of key 03a0"),
+        (vec![row(2, 2), row(1, 1), row(3, 3)], "n1 and n3 hold the same rows in another order, or twice"),
+        (Vec::new(), "n1 holds key 01a0, and n3 does not"),
+    ];
+    for (theirs, expected) in cases {
+        assert_eq!(explanation(&verdict(theirs)), format!("shard 7 as of 40: {expected}"));
+    }
+    let mut audit = ReplicaRows::default();
+    audit.unreadable("n2", "it is damaged");
+    assert_eq!(explanation(&audit.verdict()), "n2 after its last loss of power: it is damaged");
 }
 
 #[test]

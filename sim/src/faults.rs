@@ -100,6 +100,7 @@ struct State {
     strikes: BTreeMap<&'static str, u64>,
     wiped: BTreeSet<String>,
     healed: bool,
+    over: bool,
 }
 
 impl Field {
@@ -199,6 +200,16 @@ impl Field {
         }
         self.with(|state| state.healed = true);
         self.hurried.notify_waiters();
+    }
+
+    /// Power goes everywhere, and nobody comes back (L1).
+    pub fn end(&self) {
+        self.with(|state| state.over = true);
+        self.nodes.iter().for_each(|node| node.kill());
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.with(|state| state.over)
     }
 
     /// Waits, but not beyond the end of the storm.

@@ -21,6 +21,8 @@ compile_error!(
 );
 
 #[cfg(madsim)]
+pub mod audit;
+#[cfg(madsim)]
 pub mod boot;
 #[cfg(madsim)]
 pub mod client;

@@ -44,6 +44,9 @@ pub struct Report {
     pub boots: u64,
     pub crashes: Crashes,
     pub hashes_compared: u64,
+    /// On the disks, when all was over: stores of a shard that several nodes hold, and rows in them.
+    pub stores_compared: u64,
+    pub rows_compared: u64,
     pub marks: BTreeMap<String, u64>,
     pub fingerprint: Fingerprint,
 }
@@ -118,6 +121,8 @@ pub fn judge(
         boots: 0,
         crashes: Crashes::default(),
         hashes_compared: 0,
+        stores_compared: 0,
+        rows_compared: 0,
         marks: marks.into_iter().map(|(name, count)| (name.to_string(), count)).collect(),
         fingerprint: finished.fingerprint,
     };
@@ -151,6 +156,8 @@ impl Report {
         self.boots = played.boots;
         self.crashes = Crashes::of(&played.obituaries);
         self.hashes_compared = played.hashes_compared;
+        self.stores_compared = played.stores_compared;
+        self.rows_compared = played.rows_compared;
         for violation in &played.violations {
             let seconds = violation.nanos as f64 / 1e9;
             let times = if violation.count > 1 { format!(" ({} times)", violation.count) } else { String::new() };
@@ -231,8 +238,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "cluster    {} boots, {} elections, {} state hashes compared",
-            self.boots, self.elections, self.hashes_compared
+            "cluster    {} boots, {} elections, {} state hashes compared; at the end {} stores and {} rows",
+            self.boots, self.elections, self.hashes_compared, self.stores_compared, self.rows_compared
         )?;
         writeln!(f, "digest     {} over {} events", self.fingerprint.digest, self.fingerprint.events)?;
         if !self.passed.is_empty() {

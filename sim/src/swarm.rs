@@ -233,10 +233,11 @@ impl Sums {
         let struck = |name: &str| strikes.get(name).is_some_and(|count| *count > 0);
         let kinds = faults::names().into_iter().filter(|name| !chosen && !struck(name));
         let mut missing: Vec<String> = kinds.map(|name| format!("the fault {name}")).collect();
-        let needed: [(&str, u64); 3] = [
+        let needed: [(&str, u64); 4] = [
             ("a crash inside a store's commit", self.sum(|report| report.crashes.in_store)),
             ("a crash inside an append to the log", self.sum(|report| report.crashes.in_wal)),
             ("a torn write", self.sum(|report| report.crashes.torn)),
+            ("a row compared between replicas", self.sum(|report| report.rows_compared)),
         ];
         missing.extend(needed.into_iter().filter(|(_, count)| *count == 0).map(|(what, _)| what.to_string()));
         missing
@@ -276,6 +277,9 @@ impl Sums {
             ),
         );
         line("elections", self.sum(|report| report.elections).to_string());
+        let audited = self.reports().filter(|report| report.rows_compared > 0).count();
+        let rows = self.sum(|report| report.rows_compared);
+        line("compared", format!("{rows} rows of replicas at the end, in {audited} worlds"));
         let mut marks: BTreeMap<&str, u64> = BTreeMap::new();
         for (name, count) in self.reports().flat_map(|report| &report.marks) {
             *marks.entry(name).or_default() += count;

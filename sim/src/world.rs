@@ -1,7 +1,7 @@
 //! One world, from its first boot to its last read.
 //!
 //! ```text
-//!   start ── set up ── calm ── storm ───────────── settle ── calm ── stop ── final reads ── end
+//!   start ── set up ── calm ── storm ───────────── settle ── calm ── stop ── final reads ── end ── audit
 //!                      │       faults strike       │ healed: nothing is done any more
 //!                      clients work all the time ──┴──────────────▶ each succeeds within LIVENESS of healing
 //! ```
@@ -9,7 +9,8 @@
 //! simulation ([`crate::report`]).
 //!
 //! Invariants
-//!  L1  A node that ends is started again, whatever ended it, unless it was wiped and has been refused.
+//!  L1  A node that ends is started again, whatever ended it, unless it was wiped and has been refused,
+//!      or the world is over.
 //!  L2  A node ends by itself only for a reason that the world gave it: a disk that was full or failed a sync. Anything else is a
 //!      violation, as is a wiped node that is accepted.
 //!  L3  Nothing is done to the world after it was healed.
@@ -29,6 +30,7 @@ use tenet_workloads::{Client, ClientError, Luck, Pace, Run, RunOptions, Surround
 use tokio::sync::oneshot;
 
 use crate::Sim;
+use crate::audit::{Audit, audit};
 use crate::boot::{Death, Machine, Obituary};
 use crate::disk::DiskStats;
 use crate::faults::{self, Fault, Field};
@@ -55,6 +57,9 @@ const QUICK_NS: u64 = 500_000_000;
 
 /// Well within [`LIVENESS`], so that a node whose reason has passed is there in time.
 const AGAIN_MS_MAX: u64 = 1_000;
+
+/// For what dead boots left to be dropped.
+const BURIAL: Duration = Duration::from_millis(1);
 
 const FINAL_READS_WITHIN: Duration = Duration::from_secs(20);
 
@@ -122,6 +127,9 @@ pub struct Played {
     /// On what replicas say of themselves.
     pub replicas: Vec<Verdict>,
     pub hashes_compared: u64,
+    /// By the audit of what is on the disks in the end.
+    pub stores_compared: u64,
+    pub rows_compared: u64,
     pub violations: Vec<Violation>,
 }
 
@@ -129,7 +137,11 @@ pub struct Played {
 pub async fn play(sim: Sim, plan: Plan, cast: Cast) -> Played {
     let world = World::build(sim, plan, cast);
     let healed_ns = world.play().await;
-    world.played(healed_ns)
+    let mut played = world.played(healed_ns);
+    let Audit { verdict, stores, rows } = world.audit().await;
+    played.replicas.push(verdict);
+    (played.stores_compared, played.rows_compared) = (stores, rows);
+    played
 }
 
 struct World {
@@ -227,6 +239,14 @@ impl World {
             self.violate(format!("{name} lost its data folder and was not refused"));
         }
         healed_ns
+    }
+
+    /// The world is over; what do the disks hold? A node that was wiped has nothing to say.
+    async fn audit(&self) -> Audit {
+        self.field.end();
+        self.sim.sleep(BURIAL).await;
+        let kept: Vec<_> = self.field.nodes.iter().filter(|node| !self.field.is_wiped(node)).cloned().collect();
+        audit(&kept).await
     }
 
     /// The database, if it is not there yet, and the tables.
@@ -357,7 +377,8 @@ impl World {
         violate(&self.sim, &self.violations, what);
     }
 
-    fn played(self, healed_ns: u64) -> Played {
+    /// All but what the audit says, which is no part of the world any more.
+    fn played(&self, healed_ns: u64) -> Played {
         let obituaries = self.sim.obituaries();
         let mut disks = DiskStats::default();
         self.field.nodes.iter().for_each(|node| disks.add(&node.disk.stats()));
@@ -372,6 +393,8 @@ impl World {
             disks,
             replicas: self.witness.verdicts(),
             hashes_compared: self.witness.hashes_compared(),
+            stores_compared: 0,
+            rows_compared: 0,
             violations: self.violations.lock().expect("no holder panics").clone(),
         }
     }
@@ -394,7 +417,7 @@ fn client_luck(sim: &Sim, name: &str) -> Luck {
 }
 
 /// Switches a machine on, and gives its seam to the world.
-async fn seam_of(machine: &Arc<Machine>) -> Seam {
+pub(crate) async fn seam_of(machine: &Arc<Machine>) -> Seam {
     let (give, given) = oneshot::channel();
     machine.start(move |seam| async move {
         give.send(seam).unwrap_or_else(|_| panic!("the world waits for it"));
@@ -434,7 +457,7 @@ impl Keeper {
     async fn keep(self) {
         let mut luck = self.sim.luck(&format!("keeper/{}", self.machine.name));
         let mut again_ms = RESTART_MS_MIN;
-        loop {
+        while !self.field.is_over() {
             let begun = self.sim.now();
             let disk_before = self.machine.disk.stats();
             let (say, said) = oneshot::channel();

@@ -80,6 +80,7 @@ fn a_kind_that_never_struck_is_missing_even_if_it_was_counted() {
     report.strikes.insert("full-disk".to_string(), 0);
     report.crashes.in_store = 1;
     report.crashes.in_wal = 1;
+    report.rows_compared = 1;
     report.crashes.torn = 0;
     write(&folder.path().join("report"), &report);
     let said = run(&format!("cat {}/report", folder.path().display()));
