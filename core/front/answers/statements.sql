@@ -288,6 +288,22 @@ SELECT name FROM people WHERE id = (SELECT id FROM people)
 
 SELECT (SELECT name FROM people WHERE id = 99) IS NULL
 
+SELECT coalesce((SELECT id FROM people WHERE id = 99), -1), (SELECT 1 WHERE false) IS NULL
+
+SELECT name FROM people WHERE (SELECT id FROM people WHERE id = 99) IS NULL
+
+SELECT name FROM people WHERE id >= ALL (SELECT id FROM people WHERE boss = 2)
+
+SELECT name FROM people WHERE id < ALL (SELECT boss FROM people)
+
+SELECT name FROM people WHERE boss <> ANY (SELECT boss FROM people)
+
+SELECT name FROM people p WHERE height >= ALL (SELECT height FROM people q WHERE q.boss = p.boss AND height IS NOT NULL)
+
+SELECT name FROM people WHERE id <> ALL (SELECT boss FROM people WHERE boss IS NOT NULL)
+
+SELECT name FROM people WHERE id > ALL (SELECT id FROM empty)
+
 SELECT n, total FROM (SELECT item AS n, sum(quantity) AS total FROM orders GROUP BY item) s WHERE total > 3
 
 SELECT (SELECT 1, 2)
@@ -452,6 +468,52 @@ SELECT date_part('year', born), date_part('hour', born), date_part('minute', bor
 
 SELECT date_trunc('month', born), date_trunc('hour', born), date_trunc('year', born) FROM people WHERE id = 3
 
+SELECT date_part('year', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('isoyear', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('quarter', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('month', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('week', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('day', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('dow', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('isodow', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('doy', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('hour', '2024-02-29 23:59:59.987654+00'::timestamptz)
+
+SELECT date_part('minute', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('second', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('milliseconds', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('microseconds', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('epoch', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('decade', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('century', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('millennium', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('timezone', '2024-02-29 23:59:59.987654+00'::timestamptz)
+
+SELECT date_trunc('second', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('hour', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('day', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('week', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('month', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('quarter', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('year', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('decade', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('century', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('millennium', '2024-02-29 23:59:59.987654+00'::timestamptz)
+
+SELECT date_part('year', '1969-07-20 20:17:40+00'::timestamptz), date_part('isoyear', '1969-07-20 20:17:40+00'::timestamptz), date_part('quarter', '1969-07-20 20:17:40+00'::timestamptz), date_part('month', '1969-07-20 20:17:40+00'::timestamptz), date_part('week', '1969-07-20 20:17:40+00'::timestamptz), date_part('day', '1969-07-20 20:17:40+00'::timestamptz), date_part('dow', '1969-07-20 20:17:40+00'::timestamptz), date_part('isodow', '1969-07-20 20:17:40+00'::timestamptz), date_part('doy', '1969-07-20 20:17:40+00'::timestamptz), date_part('hour', '1969-07-20 20:17:40+00'::timestamptz)
+
+SELECT date_part('minute', '1969-07-20 20:17:40+00'::timestamptz), date_part('second', '1969-07-20 20:17:40+00'::timestamptz), date_part('milliseconds', '1969-07-20 20:17:40+00'::timestamptz), date_part('microseconds', '1969-07-20 20:17:40+00'::timestamptz), date_part('epoch', '1969-07-20 20:17:40+00'::timestamptz), date_part('decade', '1969-07-20 20:17:40+00'::timestamptz), date_part('century', '1969-07-20 20:17:40+00'::timestamptz), date_part('millennium', '1969-07-20 20:17:40+00'::timestamptz), date_part('timezone', '1969-07-20 20:17:40+00'::timestamptz)
+
+SELECT date_trunc('second', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('hour', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('day', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('week', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('month', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('quarter', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('year', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('decade', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('century', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('millennium', '1969-07-20 20:17:40+00'::timestamptz)
+
+SELECT date_part('year', '2000-01-01 00:30:00+00'::timestamptz), date_part('isoyear', '2000-01-01 00:30:00+00'::timestamptz), date_part('quarter', '2000-01-01 00:30:00+00'::timestamptz), date_part('month', '2000-01-01 00:30:00+00'::timestamptz), date_part('week', '2000-01-01 00:30:00+00'::timestamptz), date_part('day', '2000-01-01 00:30:00+00'::timestamptz), date_part('dow', '2000-01-01 00:30:00+00'::timestamptz), date_part('isodow', '2000-01-01 00:30:00+00'::timestamptz), date_part('doy', '2000-01-01 00:30:00+00'::timestamptz), date_part('hour', '2000-01-01 00:30:00+00'::timestamptz)
+
+SELECT date_part('minute', '2000-01-01 00:30:00+00'::timestamptz), date_part('second', '2000-01-01 00:30:00+00'::timestamptz), date_part('milliseconds', '2000-01-01 00:30:00+00'::timestamptz), date_part('microseconds', '2000-01-01 00:30:00+00'::timestamptz), date_part('epoch', '2000-01-01 00:30:00+00'::timestamptz), date_part('decade', '2000-01-01 00:30:00+00'::timestamptz), date_part('century', '2000-01-01 00:30:00+00'::timestamptz), date_part('millennium', '2000-01-01 00:30:00+00'::timestamptz), date_part('timezone', '2000-01-01 00:30:00+00'::timestamptz)
+
+SELECT date_trunc('second', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('hour', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('day', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('week', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('month', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('quarter', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('year', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('decade', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('century', '2000-01-01 00:30:00+00'::timestamptz), date_trunc('millennium', '2000-01-01 00:30:00+00'::timestamptz)
+
+SELECT date_part('year', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('isoyear', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('quarter', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('month', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('week', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('day', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('dow', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('isodow', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('doy', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('hour', '0044-03-15 12:00:00+00 BC'::timestamptz)
+
+SELECT date_part('minute', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('second', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('milliseconds', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('microseconds', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('epoch', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('decade', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('century', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('millennium', '0044-03-15 12:00:00+00 BC'::timestamptz), date_part('timezone', '0044-03-15 12:00:00+00 BC'::timestamptz)
+
+SELECT date_trunc('second', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('hour', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('day', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('week', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('month', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('quarter', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('year', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('decade', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('century', '0044-03-15 12:00:00+00 BC'::timestamptz), date_trunc('millennium', '0044-03-15 12:00:00+00 BC'::timestamptz)
+
+SELECT date_part('year', '2021-01-03 22:00:00+00'::timestamptz), date_part('isoyear', '2021-01-03 22:00:00+00'::timestamptz), date_part('quarter', '2021-01-03 22:00:00+00'::timestamptz), date_part('month', '2021-01-03 22:00:00+00'::timestamptz), date_part('week', '2021-01-03 22:00:00+00'::timestamptz), date_part('day', '2021-01-03 22:00:00+00'::timestamptz), date_part('dow', '2021-01-03 22:00:00+00'::timestamptz), date_part('isodow', '2021-01-03 22:00:00+00'::timestamptz), date_part('doy', '2021-01-03 22:00:00+00'::timestamptz), date_part('hour', '2021-01-03 22:00:00+00'::timestamptz)
+
+SELECT date_part('minute', '2021-01-03 22:00:00+00'::timestamptz), date_part('second', '2021-01-03 22:00:00+00'::timestamptz), date_part('milliseconds', '2021-01-03 22:00:00+00'::timestamptz), date_part('microseconds', '2021-01-03 22:00:00+00'::timestamptz), date_part('epoch', '2021-01-03 22:00:00+00'::timestamptz), date_part('decade', '2021-01-03 22:00:00+00'::timestamptz), date_part('century', '2021-01-03 22:00:00+00'::timestamptz), date_part('millennium', '2021-01-03 22:00:00+00'::timestamptz), date_part('timezone', '2021-01-03 22:00:00+00'::timestamptz)
+
+SELECT date_trunc('second', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('hour', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('day', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('week', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('month', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('quarter', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('year', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('decade', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('century', '2021-01-03 22:00:00+00'::timestamptz), date_trunc('millennium', '2021-01-03 22:00:00+00'::timestamptz)
+
+SELECT date_part('year', 'infinity'::timestamptz), date_part('isoyear', 'infinity'::timestamptz), date_part('quarter', 'infinity'::timestamptz), date_part('month', 'infinity'::timestamptz), date_part('week', 'infinity'::timestamptz), date_part('day', 'infinity'::timestamptz), date_part('dow', 'infinity'::timestamptz), date_part('isodow', 'infinity'::timestamptz), date_part('doy', 'infinity'::timestamptz), date_part('hour', 'infinity'::timestamptz)
+
+SELECT date_part('minute', 'infinity'::timestamptz), date_part('second', 'infinity'::timestamptz), date_part('milliseconds', 'infinity'::timestamptz), date_part('microseconds', 'infinity'::timestamptz), date_part('epoch', 'infinity'::timestamptz), date_part('decade', 'infinity'::timestamptz), date_part('century', 'infinity'::timestamptz), date_part('millennium', 'infinity'::timestamptz), date_part('timezone', 'infinity'::timestamptz)
+
+SELECT date_trunc('second', 'infinity'::timestamptz), date_trunc('hour', 'infinity'::timestamptz), date_trunc('day', 'infinity'::timestamptz), date_trunc('week', 'infinity'::timestamptz), date_trunc('month', 'infinity'::timestamptz), date_trunc('quarter', 'infinity'::timestamptz), date_trunc('year', 'infinity'::timestamptz), date_trunc('decade', 'infinity'::timestamptz), date_trunc('century', 'infinity'::timestamptz), date_trunc('millennium', 'infinity'::timestamptz)
+
+SELECT extract(second FROM born)::float8, extract(epoch FROM born)::float8, extract(year FROM born)::int FROM people WHERE born IS NOT NULL ORDER BY born
+
+SELECT date_part('fortnight', born) FROM people
+
+SELECT date_trunc('dow', born) FROM people
+
+SELECT date_trunc('month', born), count(*) FROM people WHERE born > '1965-01-01' GROUP BY 1 ORDER BY 1
+
+SELECT date_part('hour', NULL::timestamptz), date_trunc('hour', NULL::timestamptz)
+
 SELECT now() = now(), now() > '2020-01-01', current_timestamp = now()
 
 SET TimeZone = '+3'
@@ -459,6 +521,20 @@ SET TimeZone = '+3'
 SELECT born FROM people WHERE id = 2
 
 SELECT '2024-01-01 00:00:00'::timestamptz
+
+SELECT date_part('year', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('isoyear', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('quarter', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('month', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('week', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('day', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('dow', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('isodow', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('doy', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('hour', '2024-02-29 23:59:59.987654+00'::timestamptz)
+
+SELECT date_part('minute', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('second', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('milliseconds', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('microseconds', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('epoch', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('decade', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('century', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('millennium', '2024-02-29 23:59:59.987654+00'::timestamptz), date_part('timezone', '2024-02-29 23:59:59.987654+00'::timestamptz)
+
+SELECT date_trunc('second', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('hour', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('day', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('week', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('month', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('quarter', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('year', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('decade', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('century', '2024-02-29 23:59:59.987654+00'::timestamptz), date_trunc('millennium', '2024-02-29 23:59:59.987654+00'::timestamptz)
+
+SELECT date_part('year', '1969-07-20 20:17:40+00'::timestamptz), date_part('isoyear', '1969-07-20 20:17:40+00'::timestamptz), date_part('quarter', '1969-07-20 20:17:40+00'::timestamptz), date_part('month', '1969-07-20 20:17:40+00'::timestamptz), date_part('week', '1969-07-20 20:17:40+00'::timestamptz), date_part('day', '1969-07-20 20:17:40+00'::timestamptz), date_part('dow', '1969-07-20 20:17:40+00'::timestamptz), date_part('isodow', '1969-07-20 20:17:40+00'::timestamptz), date_part('doy', '1969-07-20 20:17:40+00'::timestamptz), date_part('hour', '1969-07-20 20:17:40+00'::timestamptz)
+
+SELECT date_part('minute', '1969-07-20 20:17:40+00'::timestamptz), date_part('second', '1969-07-20 20:17:40+00'::timestamptz), date_part('milliseconds', '1969-07-20 20:17:40+00'::timestamptz), date_part('microseconds', '1969-07-20 20:17:40+00'::timestamptz), date_part('epoch', '1969-07-20 20:17:40+00'::timestamptz), date_part('decade', '1969-07-20 20:17:40+00'::timestamptz), date_part('century', '1969-07-20 20:17:40+00'::timestamptz), date_part('millennium', '1969-07-20 20:17:40+00'::timestamptz), date_part('timezone', '1969-07-20 20:17:40+00'::timestamptz)
+
+SELECT date_trunc('second', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('hour', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('day', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('week', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('month', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('quarter', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('year', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('decade', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('century', '1969-07-20 20:17:40+00'::timestamptz), date_trunc('millennium', '1969-07-20 20:17:40+00'::timestamptz)
+
+SELECT date_trunc('day', born), extract(hour FROM born)::int FROM people WHERE born IS NOT NULL ORDER BY born
 
 SET TimeZone = 'UTC'
 

@@ -24,8 +24,10 @@
 //! Known differences from Postgres: there is no `numeric`, so sum(int8) stays int8 and avg is float8.
 
 mod arithmetic;
+mod calendar;
 mod convert;
 mod errors;
+mod fields;
 mod operands;
 mod origin;
 mod own;
@@ -63,6 +65,7 @@ use crate::scalar::Env;
 use crate::session::Failure;
 use crate::{SqlError, SqlState};
 
+use self::calendar::Calendar;
 use self::convert::{rows_of, scalar, sql_type};
 use self::origin::{Origin, locate};
 use self::own::Own;
@@ -255,6 +258,13 @@ fn replace_fact(expr: Expr, env: &Env) -> Transformed<Expr> {
     let function = call.func.inner().as_ref() as &dyn Any;
     if let Some(fact) = function.downcast_ref::<Fact>() {
         return Transformed::yes(Expr::Literal(fact.value(env), None));
+    }
+    if let Some(calendar) = function.downcast_ref::<Calendar>() {
+        if calendar.has_zone(&env.formats.zone) {
+            return Transformed::no(expr);
+        }
+        let func = calendar.with_zone(&env.formats.zone);
+        return Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args: call.args.clone() }));
     }
     match function.downcast_ref::<Own>() {
         Some(own) if !own.has_formats(&env.formats) => {

@@ -28,6 +28,6 @@ pub use ids::{
 pub use key::{KEY_BYTES_MAX, Key, KeyBuilder, ReadSet, Span};
 pub use mark::{be_strict, marks, meet_unexpected, reach};
 pub use row::{ROW_FORMAT, Row};
-pub use text::{TextError, TextOptions, parse_offset, write_offset};
+pub use text::{TextError, TextOptions, civil_from_days, days_from_civil, parse_offset, write_offset};
 pub use timestamp::Timestamp;
 pub use value::{SqlType, Value};

@@ -10,7 +10,7 @@
 
 mod timestamp;
 
-pub use timestamp::{parse_offset, write_offset};
+pub use timestamp::{civil_from_days, days_from_civil, parse_offset, write_offset};
 
 use std::fmt;
 

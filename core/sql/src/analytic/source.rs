@@ -19,6 +19,7 @@ use tenet_catalog::Catalog;
 use tenet_types::{SqlType, Value};
 
 use super::arithmetic::{Checked, sum};
+use super::calendar;
 use super::convert::{arrow_type, scalar};
 use super::own;
 use super::table::Table;
@@ -44,7 +45,7 @@ impl<'a> Source<'a> {
                 (name, Arc::new(ScalarUDF::new_from_impl(Fact { name, kind, signature })))
             })
             .collect();
-        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Checked)];
+        let mut planners: Vec<Arc<dyn ExprPlanner>> = vec![Arc::new(Checked), Arc::new(calendar::Extracts)];
         planners.extend(base.expr_planners().iter().cloned());
         Source { base, catalog, functions, sum: sum(), planners, types: Arc::new(Types) }
     }
@@ -76,7 +77,7 @@ impl ContextProvider for Source<'_> {
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
-        let own = own::named(name).or_else(|| self.functions.get(name).cloned());
+        let own = own::named(name).or_else(|| calendar::named(name)).or_else(|| self.functions.get(name).cloned());
         own.or_else(|| self.base.scalar_functions().get(name).cloned())
     }
 
