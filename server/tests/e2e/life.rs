@@ -44,6 +44,24 @@ async fn tenants_do_not_see_each_other() {
     assert_eq!(error.sqlstate.as_deref(), Some("3D000"), "{error}");
 }
 
+/// The node ends before it has erased what it dropped: the next start does (M3), and the log is not held for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_dropped_just_before_kill_9_is_erased_by_the_next_start() {
+    let (mut cluster, _folder) = cluster(1).await;
+    let mut client = connect(&cluster, "postgres").await;
+    let stores = |cluster: &Cluster| std::fs::read_dir(cluster.data(1).join("shards")).unwrap().count();
+    let before = stores(&cluster);
+    run(&mut client, "CREATE DATABASE acme").await.unwrap();
+    assert_eq!(stores(&cluster), before + 1);
+    run(&mut client, "DROP DATABASE acme").await.unwrap();
+    cluster.kill(1).unwrap();
+
+    cluster.start(1).unwrap();
+    cluster.wait_until_ready(WITHIN).await.unwrap();
+    let erased = async |cluster: &Cluster| (stores(cluster) == before).then_some(());
+    cluster.wait("the end of what was dropped", WITHIN, erased).await.unwrap();
+}
+
 /// The same number with an empty folder is not the same node: what it had promised is gone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_wiped_member_is_refused_with_the_remedy() {
