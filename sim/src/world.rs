@@ -52,7 +52,7 @@ const RESTART_MS_MIN: u64 = 20;
 /// …and at most this long, unless it ends again and again.
 const RESTART_MS_MAX: u64 = 3_000;
 
-/// A boot that ends sooner has failed quickly: the next one waits twice as long as this one did, up to [`AGAIN_MS_MAX`].
+/// A boot that ends itself sooner has failed quickly: the next one waits twice as long as this one did, up to [`AGAIN_MS_MAX`].
 const QUICK_NS: u64 = 500_000_000;
 
 /// Well within [`LIVENESS`], so that a node whose reason has passed is there in time.
@@ -471,7 +471,9 @@ impl Keeper {
             if refused {
                 return;
             }
-            let quick = self.sim.now() - begun < QUICK_NS;
+            let last = self.sim.obituary(&self.machine.name, self.machine.boots()).map(|obituary| obituary.death);
+            let by_itself = matches!(last, Some(Death::Halted { .. } | Death::Exited { .. }));
+            let quick = by_itself && self.sim.now() - begun < QUICK_NS;
             again_ms = if quick { (again_ms * 2).min(AGAIN_MS_MAX) } else { RESTART_MS_MIN };
             let wait = faults::log_between(&mut luck, RESTART_MS_MIN, RESTART_MS_MAX);
             self.field.linger(Duration::from_millis(wait)).await;
