@@ -20,8 +20,8 @@ impl StateHashes {
             self.first.insert((shard, index), (replica.to_string(), hash));
             return;
         };
-        // The same replica again, after a restart, is worth a look too.
-        self.compared += 1;
+        // The same replica again, after a restart, is worth a look, but compares nobody with anybody.
+        self.compared += u64::from(other != replica);
         if *first != hash && self.contradiction.is_none() {
             let (first, second) = (short(first), short(&hash));
             self.contradiction =
@@ -29,7 +29,7 @@ impl StateHashes {
         }
     }
 
-    /// Hashes that were held against another one of the same place.
+    /// Hashes that were held against another replica's of the same place.
     pub fn compared(&self) -> u64 {
         self.compared
     }

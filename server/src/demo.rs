@@ -283,7 +283,7 @@ impl Branch {
         let refuted = |reason| DemoError::Refuted { tenant: self.tenant, reason, file: file.display().to_string() };
         let judged = self.run.workload.check(&history).and_then(|mut judgement| {
             // A history in which nobody met anybody proves nothing.
-            judgement.verdicts.push(vacuity::check(&history, &history.phases())?);
+            judgement.verdicts.push(vacuity::check(&history, &history.phases(), &vacuity::Demands::default())?);
             Ok(judgement)
         });
         let verdict = match judged {

@@ -17,6 +17,18 @@ use crate::faults;
 /// a world in which nothing succeeds shows nothing (oracle `vacuity`). Three at a time come about by meetings all the same.
 const OPEN_MAX: f64 = 1.0;
 
+/// Percent of worlds in which clients ask for more than that: batches of several proposals, several appends on their way, reads and
+/// commits that wait for each other.
+const DENSE_PERCENT: u64 = 20;
+
+/// So many times [`OPEN_MAX`], at least and at most.
+const DENSITY: (u64, u64) = (3, 5);
+
+/// So many of a hundred operations must succeed when nothing is in their way: most worlds' rates leave nearly all a way through,
+/// dense ones are there for those that meet.
+const OK_PERCENT_MIN: u64 = 50;
+const OK_PERCENT_MIN_DENSE: u64 = 10;
+
 /// An operation is some six statements: each crosses a wire there and back, and often two more to the leader. Measured over all
 /// workloads: eight to seventeen times the mean wire, and the time of a sync or two.
 const WIRES_PER_OPERATION: f64 = 16.0;
@@ -91,6 +103,8 @@ pub struct Plan {
     pub database: String,
     /// Operations per simulated second of each client; 0 is no pause.
     pub rate: f64,
+    /// So many of a hundred operations in calm must be ok (oracle `vacuity`).
+    pub ok_percent_min: u64,
     /// Whether clients ask for timestamps, which costs statements.
     pub timestamps: bool,
     pub patience_ms: u64,
@@ -140,7 +154,11 @@ impl Plan {
         let latency_us = *pick(&mut ground, &[(50, 300), (100, 1_000), (500, 3_000), (1_000, 6_000)]);
         let disk = draw_disk(&mut ground);
         let silent_percent = *pick(&mut ground, &[0, 50, 100]);
-        let rate = rate.min(rate_max(clients, latency_us, disk.sync_us));
+        let fitting = rate_max(clients, latency_us, disk.sync_us);
+        let mut density = stream("density");
+        // Who wishes for a rate knows better.
+        let dense = density.chance(DENSE_PERCENT) && wishes.rate.is_none();
+        let rate = if dense { fitting * density.between(DENSITY.0, DENSITY.1) as f64 } else { rate.min(fitting) };
         let mut weather = stream("weather");
         let plan = Plan {
             seed,
@@ -149,6 +167,7 @@ impl Plan {
             workload: wishes.workload.clone().unwrap_or(workload.to_string()),
             database,
             rate: wishes.rate.unwrap_or(rate),
+            ok_percent_min: if dense { OK_PERCENT_MIN_DENSE } else { OK_PERCENT_MIN },
             timestamps,
             patience_ms,
             calm_ms: 2_000,
@@ -237,12 +256,13 @@ impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "world      {} nodes, {} clients, {} on database {}, {}{}",
+            "world      {} nodes, {} clients, {} on database {}, {} ({}% must be ok in calm){}",
             self.nodes,
             self.clients,
             self.workload,
             self.database,
             if self.rate > 0.0 { format!("{:.1} operations/s each", self.rate) } else { "no pause".to_string() },
+            self.ok_percent_min,
             if self.timestamps { ", with timestamps" } else { "" },
         )?;
         writeln!(

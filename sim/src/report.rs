@@ -138,7 +138,7 @@ pub fn judge(
         }
     };
     if let Some(played) = &played {
-        report.take(played);
+        report.take(plan, played);
     }
     let judged = begun.elapsed();
     report.judged_ms = judged.as_millis() as u64;
@@ -151,7 +151,9 @@ impl Report {
         self.failures.is_empty()
     }
 
-    fn take(&mut self, played: &Played) {
+    fn take(&mut self, plan: &Plan, played: &Played) {
+        let hashes_compared = (plan.nodes > 1).then_some(played.hashes_compared);
+        let demands = vacuity::Demands { ok_percent_min: plan.ok_percent_min, hashes_compared };
         self.strikes = played.strikes.iter().map(|(name, count)| (name.to_string(), *count)).collect();
         self.boots = played.boots;
         self.crashes = Crashes::of(&played.obituaries);
@@ -163,7 +165,7 @@ impl Report {
             let times = if violation.count > 1 { format!(" ({} times)", violation.count) } else { String::new() };
             self.fail("world", format!("at {seconds:.3} s: {}{times}", violation.what));
         }
-        match judgement(played) {
+        match judgement(played, &demands) {
             Ok((judgement, tally)) => {
                 self.all = operations(tally.all);
                 self.calm = operations(tally.calm);
@@ -193,13 +195,13 @@ impl Report {
     }
 }
 
-fn judgement(played: &Played) -> Result<(Judgement, vacuity::Tally), CheckError> {
+fn judgement(played: &Played, demands: &vacuity::Demands) -> Result<(Judgement, vacuity::Tally), CheckError> {
     let history = &played.history;
     let phases = history.phases();
     let mut judgement = played.workload.check(history)?;
     let clients = (0..played.clients as u32).map(Process);
     judgement.push(liveness::check(history, clients, played.healed_ns, LIVENESS)?);
-    judgement.push(vacuity::check(history, &phases)?);
+    judgement.push(vacuity::check(history, &phases, demands)?);
     played.replicas.iter().for_each(|verdict| judgement.push(verdict.clone()));
     Ok((judgement, vacuity::tally(history, &phases)?))
 }

@@ -220,9 +220,10 @@ impl World {
         self.run.recorder.phase("calm again", true);
         self.sim.sleep(LIVENESS.saturating_sub(settle).max(Duration::from_millis(self.plan.calm_ms))).await;
 
+        // The calm lasts until nothing is open any more: what hangs now does so in calm, and is to be seen (oracle `vacuity`).
         self.run.stop.stop();
-        self.run.recorder.phase("end", false);
         join_all(working).await;
+        self.run.recorder.phase("end", false);
         let mut client = self.client(&outside, 0, &self.plan.database, "final reads");
         let mut dice = client_luck(&self.sim, "final reads");
         let process = Process(self.plan.clients as u32);

@@ -80,19 +80,26 @@ fn a_world_in_which_nobody_meets_anybody_is_found() {
 /// rows, and of those who write one wins.
 #[test]
 fn clients_are_not_asked_for_more_than_the_wires_can_carry() {
+    let mut dense = 0;
     for seed in 0..1_000 {
         let plan = Plan::draw(seed, &Wishes::default()).unwrap();
         let wire_s = (plan.latency_us.0 + plan.latency_us.1) as f64 / 2e6;
         let busy = plan.clients as f64 * plan.rate * 8.0 * wire_s;
+        // In a dense world they are, and fewer need succeed.
+        dense += u64::from(plan.ok_percent_min < 50);
+        let most = if plan.ok_percent_min < 50 { 5.0 } else { 1.0 };
         assert!(
-            plan.rate > 0.5 && busy < 1.0,
+            plan.rate > 0.5 && busy < most,
             "seed {seed}: {} clients, {} operations/s each",
             plan.clients,
             plan.rate
         );
     }
-    let wished = Plan::draw(172, &Wishes { rate: Some(50.0), ..Wishes::default() }).unwrap();
-    assert_eq!(wished.rate, 50.0);
+    assert!((150..250).contains(&dense), "{dense} of 1,000 worlds are dense");
+    for seed in 0..20 {
+        let wished = Plan::draw(seed, &Wishes { rate: Some(50.0), ..Wishes::default() }).unwrap();
+        assert_eq!((wished.rate, wished.ok_percent_min), (50.0, 50), "seed {seed}");
+    }
 }
 
 #[test]

@@ -145,7 +145,7 @@ fn busy_runs_are_not_vacuous() {
             // Not so busy that most transactions collide.
             let setting = Setting { per_second: 100.0, ..Setting::new(workload, Flaw::None) };
             let (history, _) = setting.run(seed);
-            let verdict = vacuity::check(&history, &history.phases()).unwrap();
+            let verdict = vacuity::check(&history, &history.phases(), &vacuity::Demands::default()).unwrap();
             assert!(verdict.is_valid(), "{workload} seed {seed}: {verdict}");
         }
     }
