@@ -130,7 +130,7 @@ fn psql_describes_a_table() {
     let server = Server::start();
     server.run(async {
         let mut client = server.client_with_table(0).await;
-        let recorded = include_str!("../../../sql/psql/15/describe.sql").replace("'^(accounts)$'", "'^(t)$'");
+        let recorded = include_str!("../../../sql/psql/15-17/describe.sql").replace("'^(accounts)$'", "'^(t)$'");
         let queries: Vec<&str> = recorded.split("-- query\n").skip(1).collect();
         let mut steps = vec![("find", client.query(queries[0]).await)];
         let oid = steps[0].1[1].split([' ', '|']).nth(1).unwrap().to_owned();

@@ -1,4 +1,5 @@
-//! What psql 14 to 17 send (`core/sql/psql/VERSION/COMMAND.sql`), replayed; and what must not be taken for it.
+//! What psql 14 to 17 send (`core/sql/psql/VERSIONS/COMMAND.sql`, where `15-17` stands for three that send the same), replayed; and
+//! what must not be taken for it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -59,9 +60,9 @@ fn view() -> View {
 fn fixtures() -> BTreeMap<String, Vec<String>> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("psql");
     let mut all = BTreeMap::new();
-    for version in std::fs::read_dir(&root).unwrap() {
-        let version = version.unwrap().path();
-        for file in std::fs::read_dir(&version).unwrap() {
+    for versions in std::fs::read_dir(&root).unwrap() {
+        let versions = versions.unwrap().path();
+        for file in std::fs::read_dir(&versions).unwrap() {
             let path = file.unwrap().path();
             let (_, queries) = std::fs::read_to_string(&path)
                 .map(|text| {
@@ -70,7 +71,13 @@ fn fixtures() -> BTreeMap<String, Vec<String>> {
                 })
                 .unwrap();
             let of = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
-            all.insert(format!("{} {}", of(&version), of(&path)), queries);
+            let folder = of(&versions);
+            let (first, last) = folder.split_once('-').unwrap_or((&folder, &folder));
+            let number = |version: &str| version.parse::<u32>().unwrap();
+            for version in number(first)..=number(last) {
+                let known = all.insert(format!("{version} {}", of(&path)), queries.clone());
+                assert!(known.is_none(), "{version} {} stands twice", of(&path));
+            }
         }
     }
     all

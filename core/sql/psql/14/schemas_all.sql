@@ -1,7 +1,0 @@
--- psql 14: \dnS
--- As psql 14 sends it to a server of version 16; derived from what its describe.c says, not recorded.
--- query
-SELECT n.nspname AS "Name",
-  pg_catalog.pg_get_userbyid(n.nspowner) AS "Owner"
-FROM pg_catalog.pg_namespace n
-ORDER BY 1;
