@@ -657,10 +657,10 @@ impl Host {
                 writing.installed.push((shard, arrived.meta.clone()));
                 staged.push(arrived);
             }
-            let (dropped, rest) = std::mem::take(&mut self.dropping).into_iter().partition(|(at, _)| *at == shard);
-            (writing.dropped, self.dropping) = ([writing.dropped, dropped].into_iter().flatten().collect(), rest);
             batch.groups.push((shard, change));
         }
+        let gathers = |(shard, _): &(ShardId, _)| self.changes.contains_key(shard);
+        (self.dropping, writing.dropped) = std::mem::take(&mut self.dropping).into_iter().partition(gathers);
         batch.groups.sort_by_key(|(shard, _)| *shard);
         let (seam, storage) = (self.seam.clone(), self.storage.clone());
         let write = async move { seam.blocking(move || storage.persist(staged, batch)).await };
