@@ -64,6 +64,11 @@ fn options(settings: &NodeSettings) -> NodeOptions {
     options.limits.checkpoint_ticks = limits.checkpoint_ticks;
     options.limits.log_tail_entries = limits.log_tail_entries;
     options.limits.snapshot_piece_bytes = limits.snapshot_piece_bytes;
+    options.limits.appends_in_flight_max = limits.appends_in_flight_max;
+    options.limits.apply_bytes_max = limits.apply_bytes;
+    options.limits.window_bytes_max = limits.window_bytes;
+    options.limits.batch_bytes = limits.batch_bytes;
+    options.limits.page_bytes = limits.page_bytes;
     options.wal.segment_bytes = limits.segment_bytes;
     options.wal.cache_bytes = limits.wal_cache_bytes;
     options.pool.stores_max = limits.stores_max;

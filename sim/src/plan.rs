@@ -90,6 +90,11 @@ pub struct NodeLimits {
     pub snapshot_piece_bytes: usize,
     pub stores_max: usize,
     pub store_cache_bytes: usize,
+    pub appends_in_flight_max: u32,
+    pub apply_bytes: usize,
+    pub window_bytes: usize,
+    pub batch_bytes: usize,
+    pub page_bytes: usize,
 }
 
 /// A world, before it begins.
@@ -245,6 +250,11 @@ fn draw_limits(luck: &mut Random) -> NodeLimits {
         snapshot_piece_bytes: *pick(luck, &[1 << 10, 16 << 10, 256 << 10]),
         stores_max: *pick(luck, &[1, 2, 256]),
         store_cache_bytes: *pick(luck, &[1 << 20, 16 << 20]),
+        appends_in_flight_max: *pick(luck, &[1, 4, 32]),
+        apply_bytes: *pick(luck, &[1, 256, 1 << 20]),
+        window_bytes: *pick(luck, &[256, 4 << 10, 32 << 20]),
+        batch_bytes: *pick(luck, &[1, 256, 64 << 20]),
+        page_bytes: *pick(luck, &[100, 4 << 10, 512 << 10]),
     }
 }
 
@@ -279,7 +289,7 @@ impl fmt::Display for Plan {
         writeln!(
             f,
             "limits     tick {} ms, election {} ticks, append {}, window {}, cache {}, segment {}, wal cache {}, checkpoint {} bytes or {} ticks, \
-             tail {}, piece {}, stores {}, store cache {}",
+             tail {}, piece {}, stores {}, store cache {}, in flight {}, apply {}, window {} bytes, batch {}, page {}",
             limits.tick_ms,
             limits.election_ticks,
             limits.append_entries_max,
@@ -293,6 +303,11 @@ impl fmt::Display for Plan {
             limits.snapshot_piece_bytes,
             limits.stores_max,
             limits.store_cache_bytes,
+            limits.appends_in_flight_max,
+            limits.apply_bytes,
+            limits.window_bytes,
+            limits.batch_bytes,
+            limits.page_bytes,
         )?;
         write!(
             f,

@@ -151,13 +151,13 @@ impl Node {
             &seam,
             HostOptions {
                 node: options.node,
-                limits: options.limits,
+                limits: options.limits.clone(),
                 storage,
                 network: Arc::new(network),
                 observer: options.observer,
             },
         );
-        let shards = Shards::new(&seam, options.node, host.clone(), pool.clone(), transport.clone());
+        let shards = Shards::new(&seam, options.node, host.clone(), pool.clone(), transport.clone(), &options.limits);
         transport.set_handler(Arc::new(PeerDesk(shards.clone())));
 
         let system = system_descriptor(membership.members.keys().copied());

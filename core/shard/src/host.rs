@@ -40,10 +40,6 @@ use crate::storage::{AppliedEntries, RaftStorage, Staged, StorageError};
 use crate::view::{Descriptor, Limits, ReplicaView, Views};
 use crate::wire::{PeerMessage, RaftMail};
 
-/// A batch takes no further group when it has so many bytes of entries. One group alone stays below as much again: its leader
-/// bounds what it proposes, and what it sends before it is acknowledged.
-const BATCH_BYTES: usize = 64 << 20;
-
 /// Inputs that wait for the loop; beyond it mail is dropped and requests wait.
 const INBOX_MAX: usize = 16 << 10;
 
@@ -643,7 +639,7 @@ impl Host {
         let mut staged = Vec::new();
         let mut bytes = 0;
         for shard in groups {
-            if bytes >= BATCH_BYTES {
+            if bytes >= self.limits.batch_bytes {
                 mark!("host: more than one batch gathered");
                 break;
             }

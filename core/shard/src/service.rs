@@ -26,7 +26,7 @@ use crate::host::{HostHandle, HostInput, RaftNetwork, SnapshotOffer};
 use crate::replica::ReadGrant;
 use crate::snapshot::{Incoming, Outgoing};
 use crate::transport::{CallError, PeerHandler, Transport};
-use crate::view::Descriptor;
+use crate::view::{Descriptor, Limits};
 use crate::wire::{Answer, Call, PeerMessage, RaftMail};
 
 /// How long a gateway looks for a leader before it says that there is none.
@@ -42,10 +42,6 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
 const PAUSE_MS: u64 = 10;
 const PAUSE_MS_MAX: u64 = 160;
 
-/// Most rows and bytes of one page, whatever was asked (G3).
-const PAGE_ROWS_MAX: usize = 4096;
-const PAGE_BYTES_MAX: usize = 512 << 10;
-
 /// So many keys are read at once, in place; more on a thread of their own.
 const BRIEF_KEYS_MAX: usize = 4;
 
@@ -57,6 +53,7 @@ pub struct Shards {
     pool: Arc<StorePool>,
     transport: Arc<Transport>,
     incoming: Incoming,
+    page_max: ScanLimit,
     map: Mutex<BTreeMap<ShardId, Descriptor>>,
     luck: Mutex<Random>,
 }
@@ -90,6 +87,7 @@ impl Shards {
         host: HostHandle,
         pool: Arc<StorePool>,
         transport: Arc<Transport>,
+        limits: &Limits,
     ) -> Arc<Shards> {
         Arc::new(Shards {
             seam: seam.clone(),
@@ -98,6 +96,7 @@ impl Shards {
             pool: pool.clone(),
             transport,
             incoming: Incoming::new(seam.clone(), pool),
+            page_max: ScanLimit { rows: limits.page_rows, bytes: limits.page_bytes },
             map: Mutex::new(BTreeMap::new()),
             luck: Mutex::new(seam.random("gateway")),
         })
@@ -183,6 +182,7 @@ impl Shards {
     async fn get_rows(&self, shard: ShardId, at: Timestamp, keys: Vec<Key>) -> Response {
         let pool = self.pool.clone();
         let few = keys.len() <= BRIEF_KEYS_MAX;
+        let bytes_max = self.page_max.bytes;
         let read = move || {
             let store = pool.get(shard)?;
             let (mut values, mut bytes) = (Vec::new(), 0);
@@ -190,7 +190,7 @@ impl Shards {
                 let value = store.get(key, at)?.map(|(_, value)| value);
                 bytes += value.as_ref().map_or(0, Vec::len);
                 values.push(value);
-                if bytes >= PAGE_BYTES_MAX {
+                if bytes >= bytes_max {
                     mark!("shard: a read by keys in several pieces");
                     break;
                 }
@@ -213,7 +213,8 @@ impl Shards {
         limit_rows: usize,
     ) -> Response {
         let pool = self.pool.clone();
-        let limit = ScanLimit { rows: limit_rows.clamp(1, PAGE_ROWS_MAX), bytes: limit_bytes.clamp(1, PAGE_BYTES_MAX) };
+        let ScanLimit { rows, bytes } = self.page_max;
+        let limit = ScanLimit { rows: limit_rows.clamp(1, rows), bytes: limit_bytes.clamp(1, bytes) };
         let read = move || pool.get(shard)?.scan(&span, at, limit);
         match self.seam.blocking(read).await {
             Ok(page) => Response::Scan(ScanReply { at, rows: page.rows, resume: page.resume }),

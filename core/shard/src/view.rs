@@ -48,6 +48,12 @@ pub struct Limits {
     pub log_tail_entries: u64,
     /// Bytes of one piece of a snapshot.
     pub snapshot_piece_bytes: usize,
+    /// A write of the log takes no further group when it has so many bytes of entries. One group alone stays below as much again:
+    /// its leader bounds what it proposes, and what it sends before it is acknowledged.
+    pub batch_bytes: usize,
+    /// Most rows and bytes of one page of a read, whatever was asked (G3).
+    pub page_rows: usize,
+    pub page_bytes: usize,
 }
 
 impl Default for Limits {
@@ -70,6 +76,9 @@ impl Default for Limits {
             checkpoint_ticks: 1200,
             log_tail_entries: 1024,
             snapshot_piece_bytes: 256 << 10,
+            batch_bytes: 64 << 20,
+            page_rows: 4096,
+            page_bytes: 512 << 10,
         }
     }
 }

@@ -95,7 +95,7 @@ impl Cluster {
                 observer: Some(self.hashes.clone()),
             },
         );
-        let shards = Shards::new(&seam, node, host.clone(), pool, transport.clone());
+        let shards = Shards::new(&seam, node, host.clone(), pool, transport.clone(), &small());
         transport.set_handler(Arc::new(PeerDesk(shards.clone())));
         shards.learn(self.descriptor());
         let descriptor = self.descriptor();
