@@ -20,7 +20,7 @@ fn history_of(shuffle: &[usize], calls: &[(Call, Completion)], facts: &[(&str, V
         } else {
             What::Invoke { process, call: call.clone() }
         };
-        events.push(Event { time_ns, what });
+        events.push(Event::new(time_ns, what));
     }
     let facts = facts.iter().map(|(name, fact)| (name.to_string(), fact.clone())).collect();
     History { header: Header { workload: String::new(), facts }, events }

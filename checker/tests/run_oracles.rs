@@ -17,7 +17,7 @@ struct Script(History);
 impl Script {
     fn push(mut self, what: What) -> Script {
         let time_ns = (self.0.events.len() as u64 + 1) * 1_000_000;
-        self.0.events.push(Event { time_ns, what });
+        self.0.events.push(Event::new(time_ns, what));
         self
     }
 

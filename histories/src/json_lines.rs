@@ -1,5 +1,8 @@
 //! The text form: one JSON object a line, a header first. Drawn in docs/formats-history.md.
 //!
+//! Version 2 says more than version 1: values that JSON has no form for (`{"$edn":":x"}`), `extra`, `shard`, details of
+//! faults that are no text. A reader of version 1 would take `{"$edn":..}` for a map: hence the new number. Both are read.
+//!
 //! Reading is strict (an unknown field is an error, not a loss), streams, and forgives one thing: a last line that was cut
 //! short, because the writer may have died (H4).
 
@@ -11,12 +14,16 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::edn::Parser;
+use crate::value::EDN_FIELD;
 use crate::{
-    Alarm, Call, Completion, Event, Fault, FaultEdge, Header, History, Outcome, Process, Value, What, functions,
+    Alarm, Call, Completion, Event, Extra, Fault, FaultEdge, Header, History, Outcome, Process, Value, What, functions,
 };
 
 /// Grows when a reader of the older version could misread the newer one.
-pub const FORMAT_VERSION: u64 = 1;
+pub const FORMAT_VERSION: u64 = 2;
+
+const FORMAT_VERSION_FIRST: u64 = 1;
 
 /// No line is longer: a whole-table read of some 500,000 rows. Guards the memory of a reader that was given another file.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
@@ -38,7 +45,7 @@ pub enum HistoryError {
         cut_short: bool,
     },
     #[error(
-        "{file}:1: history format version {found}, expected {FORMAT_VERSION}: read it with the program that wrote it"
+        "{file}:1: history format version {found}, expected at most {FORMAT_VERSION}: read it with the program that wrote it"
     )]
     Version { file: String, found: u64 },
 }
@@ -109,6 +116,7 @@ pub struct Reader<R> {
     input: R,
     name: String,
     header: Header,
+    version: u64,
     /// The line in `bytes`, from 1.
     line: usize,
     bytes: Vec<u8>,
@@ -118,18 +126,30 @@ pub struct Reader<R> {
 impl<R: BufRead> Reader<R> {
     /// Reads the header.
     pub fn new(input: R, name: &str) -> Result<Reader<R>, HistoryError> {
-        let mut reader =
-            Reader { input, name: name.to_string(), header: Header::default(), line: 0, bytes: Vec::new(), last_ns: 0 };
+        let mut reader = Reader {
+            input,
+            name: name.to_string(),
+            header: Header::default(),
+            version: 0,
+            line: 0,
+            bytes: Vec::new(),
+            last_ns: 0,
+        };
         if !reader.next_line()? {
-            return Err(reader.problem(1, "empty input, expected a header line `{\"tenet-history\":1,..}`"));
+            return Err(reader.problem(1, "empty input, expected a header line `{\"tenet-history\":2,..}`"));
         }
         // The version is looked at first: another version's header may have other fields.
         let version: VersionLine = reader.parse()?;
-        if version.version != FORMAT_VERSION {
+        if !(FORMAT_VERSION_FIRST..=FORMAT_VERSION).contains(&version.version) {
             return Err(HistoryError::Version { file: reader.name, found: version.version });
         }
+        reader.version = version.version;
         let header: HeaderLine<'static> = reader.parse()?;
-        reader.header = Header { workload: header.workload.into_owned(), facts: header.facts.into_owned() };
+        let mut facts = header.facts.into_owned();
+        for fact in facts.values_mut() {
+            reader.read_edn(fact)?;
+        }
+        reader.header = Header { workload: header.workload.into_owned(), facts };
         Ok(reader)
     }
 
@@ -142,7 +162,13 @@ impl<R: BufRead> Reader<R> {
         if !self.next_line()? {
             return Ok(None);
         }
-        let line: Line<'static> = self.parse()?;
+        let mut line: Line<'static> = self.parse()?;
+        // `$edn` may be spelt with an escape.
+        if self.bytes.contains(&b'$') || self.bytes.contains(&b'\\') {
+            self.read_edn(line.key.to_mut())?;
+            self.read_edn(line.value.to_mut())?;
+            line.extra.to_mut().values_mut().try_for_each(|value| self.read_edn(value))?;
+        }
         let event = line.into_event().map_err(|misfit| match misfit {
             Misfit::Missing(field, kind) => {
                 self.problem(1, &format!("no field `{field}`, expected it in a line of type `{kind}`"))
@@ -156,6 +182,31 @@ impl<R: BufRead> Reader<R> {
         }
         self.last_ns = event.time_ns;
         Ok(Some(event))
+    }
+
+    /// Values that JSON has no form for come as text within an object.
+    fn read_edn(&self, value: &mut Value) -> Result<(), HistoryError> {
+        if self.version == FORMAT_VERSION_FIRST {
+            return Ok(());
+        }
+        match value {
+            Value::List(list) => list.iter_mut().try_for_each(|value| self.read_edn(value)),
+            Value::Map(fields) => {
+                let Some(text) = fields.get(&Value::from(EDN_FIELD)) else {
+                    return fields.values_mut().try_for_each(|value| self.read_edn(value));
+                };
+                let (Some(text), 1) = (text.as_text(), fields.len()) else {
+                    let problem = format!("more than a text in an object with `{EDN_FIELD}`, expected EDN text alone");
+                    return Err(self.problem(self.column_of(EDN_FIELD), &problem));
+                };
+                *value = Parser::new(text.as_bytes()).only_form().map_err(|trouble| {
+                    let problem = format!("in the EDN {text:?}, byte {}: {}", trouble.at + 1, trouble.problem);
+                    self.problem(self.column_of(EDN_FIELD), &problem)
+                })?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     fn next_line(&mut self) -> Result<bool, HistoryError> {
@@ -264,9 +315,17 @@ struct Line<'a> {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     commit_timestamp: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    shard: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     sqlstate: Option<Cow<'a, str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, str>>,
+    #[serde(default, skip_serializing_if = "extra_is_empty")]
+    extra: Cow<'a, Extra>,
+}
+
+fn extra_is_empty(extra: &Extra) -> bool {
+    extra.is_empty()
 }
 
 /// A field, and the type of the line that lacks it or has it in vain.
@@ -288,13 +347,13 @@ impl Kind {
         }
     }
 
-    /// The fields besides `time_ns` and `type` that may stand in such a line.
+    /// The fields besides `time_ns`, `type` and `extra` that may stand in such a line.
     fn fields(self) -> &'static [&'static str] {
         match self {
             Kind::Invoke => &["process", "f", "key", "value"],
-            Kind::Ok => &["process", "value", "read_timestamp", "commit_timestamp"],
+            Kind::Ok => &["process", "value", "read_timestamp", "commit_timestamp", "shard"],
             Kind::Fail | Kind::Unknown => {
-                &["process", "value", "read_timestamp", "commit_timestamp", "sqlstate", "error"]
+                &["process", "value", "read_timestamp", "commit_timestamp", "shard", "sqlstate", "error"]
             }
             Kind::Fault => &["name", "edge", "value"],
             Kind::Phase => &["name", "calm"],
@@ -314,8 +373,10 @@ impl<'a> Line<'a> {
             value: Cow::Owned(Value::Nil),
             read_timestamp: None,
             commit_timestamp: None,
+            shard: None,
             sqlstate: None,
             error: None,
+            extra: Cow::Owned(Extra::default()),
             name: None,
             edge: None,
             calm: None,
@@ -323,7 +384,7 @@ impl<'a> Line<'a> {
     }
 
     fn of(event: &'a Event) -> Line<'a> {
-        let blank = |kind| Line::blank(event.time_ns, kind);
+        let blank = |kind| Line { extra: Cow::Borrowed(&event.extra), ..Line::blank(event.time_ns, kind) };
         match &event.what {
             What::Invoke { process, call } => Line {
                 process: Some(process.0),
@@ -337,6 +398,7 @@ impl<'a> Line<'a> {
                 value: Cow::Borrowed(&completion.value),
                 read_timestamp: completion.read_timestamp,
                 commit_timestamp: completion.commit_timestamp,
+                shard: completion.shard,
                 sqlstate: completion.sqlstate.as_deref().map(Cow::Borrowed),
                 error: completion.error.as_deref().map(Cow::Borrowed),
                 ..blank(match completion.outcome {
@@ -352,10 +414,7 @@ impl<'a> Line<'a> {
                     FaultEdge::End => Edge::End,
                     FaultEdge::Strike => Edge::Strike,
                 }),
-                value: match fault.detail.as_str() {
-                    "" => Cow::Owned(Value::Nil),
-                    detail => Cow::Owned(Value::from(detail)),
-                },
+                value: Cow::Borrowed(&fault.detail),
                 ..blank(Kind::Fault)
             },
             What::Phase { name, calm } => {
@@ -379,6 +438,7 @@ impl<'a> Line<'a> {
             ("value", !self.value.is_nil()),
             ("read_timestamp", self.read_timestamp.is_some()),
             ("commit_timestamp", self.commit_timestamp.is_some()),
+            ("shard", self.shard.is_some()),
             ("sqlstate", self.sqlstate.is_some()),
             ("error", self.error.is_some()),
             ("name", self.name.is_some()),
@@ -411,6 +471,7 @@ impl<'a> Line<'a> {
                     value: self.value.into_owned(),
                     read_timestamp: self.read_timestamp,
                     commit_timestamp: self.commit_timestamp,
+                    shard: self.shard,
                     sqlstate: self.sqlstate.map(Cow::into_owned),
                     error: self.error.map(Cow::into_owned),
                 },
@@ -422,11 +483,7 @@ impl<'a> Line<'a> {
                     Edge::End => FaultEdge::End,
                     Edge::Strike => FaultEdge::Strike,
                 },
-                detail: match self.value.into_owned() {
-                    Value::Text(detail) => detail,
-                    Value::Nil => String::new(),
-                    other => other.to_string(),
-                },
+                detail: self.value.into_owned(),
             }),
             Kind::Phase => What::Phase {
                 name: self.name.ok_or_else(missing("name"))?.into_owned(),
@@ -438,7 +495,7 @@ impl<'a> Line<'a> {
                 message: self.error.ok_or_else(missing("error"))?.into_owned(),
             }),
         };
-        Ok(Event { time_ns: self.time_ns, what })
+        Ok(Event { time_ns: self.time_ns, what, extra: self.extra.into_owned() })
     }
 }
 

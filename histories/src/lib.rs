@@ -11,16 +11,16 @@
 //!  H3  `Unknown` means exactly: it may have taken effect, or may yet, or never will. `Fail` means: it never takes effect.
 //!  H4  What is written is read back equal. A file that was cut short loses at most its last line, and says so.
 //!
-//! Absent on purpose: foreign formats, streaming to disk while recording, floats in values (an oracle that compares them
-//! would be wrong).
+//! Absent on purpose: streaming to disk while recording, floats in values (an oracle that compares them would be wrong).
 
+mod edn;
 mod event;
 mod history;
 mod json_lines;
 mod recorder;
 mod value;
 
-pub use event::{Alarm, Call, Completion, Event, Fault, FaultEdge, Outcome, Process, What};
+pub use event::{Alarm, Call, Completion, Event, Extra, Fault, FaultEdge, Outcome, Process, What};
 pub use history::{Completed, Header, History, Operation, PairingError, Phase, functions, workloads};
 pub use json_lines::{
     FORMAT_VERSION, HistoryError, LINE_BYTES_MAX, Reader, Reading, read, read_file, write, write_file,

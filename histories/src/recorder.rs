@@ -87,7 +87,7 @@ impl Recorder {
     fn push(&self, state: &mut State, what: What) {
         let last = state.history.events.last().map_or(0, |event| event.time_ns);
         let time_ns = (self.clock)().max(last);
-        state.history.events.push(Event { time_ns, what });
+        state.history.events.push(Event::new(time_ns, what));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,7 +6,12 @@ use proptest::prelude::*;
 
 use super::*;
 
-const SAMPLE: &str = r#"{"tenet-history":1,"workload":"register","facts":{"initial":0}}
+mod arbitrary;
+mod edn;
+
+use arbitrary::{any_extra, any_value, any_what};
+
+const SAMPLE: &str = r#"{"tenet-history":2,"workload":"register","facts":{"initial":0}}
 {"time_ns":5,"type":"phase","name":"calm","calm":true}
 {"time_ns":10,"type":"invoke","process":0,"f":"write","key":1,"value":7}
 {"time_ns":11,"type":"invoke","process":1,"f":"read","key":1}
@@ -32,6 +37,29 @@ fn sample_is_read_and_written_back_byte_for_byte() {
     let mut written = Vec::new();
     write(&reading.history, &mut written).unwrap();
     assert_eq!(String::from_utf8(written).unwrap(), SAMPLE);
+}
+
+#[test]
+fn version_1_is_read_and_has_no_edn() {
+    let text = "{\"tenet-history\":1,\"workload\":\"x\"}\n\
+        {\"time_ns\":1,\"type\":\"ok\",\"process\":0,\"value\":{\"$edn\":\":x\"}}\n";
+    let value = |text: &str| match &parse(text).unwrap().history.events[0].what {
+        What::Complete { completion, .. } => completion.value.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(value(text), Value::map([("$edn", ":x".into())]));
+    let text = text.replace("\"tenet-history\":1", "\"tenet-history\":2");
+    assert_eq!(value(&text), Value::keyword("x"));
+    // The same, spelt by another writer.
+    assert_eq!(value(&text.replace('$', "\\u0024")), Value::keyword("x"));
+    assert_eq!(
+        error_of(&text.replace("\":x\"", "\"[1\"")),
+        "h.jsonl:2:47: in the EDN \"[1\", byte 3: the end, expected `]`"
+    );
+    assert_eq!(
+        error_of(&text.replace("\":x\"", "\":x\",\"a\":1")),
+        "h.jsonl:2:47: more than a text in an object with `$edn`, expected EDN text alone"
+    );
 }
 
 #[test]
@@ -95,12 +123,12 @@ fn damage_before_the_last_line_is_an_error_with_its_place() {
     let head = "{\"tenet-history\":1,\"workload\":\"x\"}\n";
     let good = "{\"time_ns\":9,\"type\":\"phase\",\"name\":\"calm\",\"calm\":true}\n";
     let cases = [
-        ("", "h.jsonl:1:1: empty input, expected a header line `{\"tenet-history\":1,..}`"),
+        ("", "h.jsonl:1:1: empty input, expected a header line `{\"tenet-history\":2,..}`"),
         ("\n", "h.jsonl:1:1: EOF while parsing a value"),
         ("{\"x\":1}\n", "h.jsonl:1:7: missing field `tenet-history`"),
         (
             "{\"tenet-history\":9,\"new\":1}\n",
-            "h.jsonl:1: history format version 9, expected 1: read it with the program that wrote it",
+            "h.jsonl:1: history format version 9, expected at most 2: read it with the program that wrote it",
         ),
         (
             "{\"tenet-history\":1,\"wrkload\":\"x\"}\n",
@@ -186,68 +214,16 @@ fn recorder_refuses_a_second_open_operation() {
     recorder.invoke(Process(0), call());
 }
 
-fn any_value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Nil),
-        any::<bool>().prop_map(Value::Bool),
-        any::<i64>().prop_map(Value::Int),
-        any::<String>().prop_map(Value::Text),
-    ];
-    leaf.prop_recursive(3, 12, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::List),
-            prop::collection::btree_map(any::<String>(), inner, 0..4).prop_map(Value::Map),
-        ]
-    })
-}
-
-fn any_completion() -> impl Strategy<Value = Completion> {
-    let outcome = prop_oneof![Just(Outcome::Ok), Just(Outcome::Fail), Just(Outcome::Unknown)];
-    let timestamps = (any::<Option<u64>>(), any::<Option<u64>>());
-    (outcome, any_value(), timestamps, any::<Option<String>>(), any::<Option<String>>()).prop_map(
-        |(outcome, value, (read_timestamp, commit_timestamp), sqlstate, error)| {
-            let failed = outcome != Outcome::Ok;
-            Completion {
-                outcome,
-                value,
-                read_timestamp,
-                commit_timestamp,
-                sqlstate: sqlstate.filter(|_| failed),
-                error: error.filter(|_| failed),
-            }
-        },
-    )
-}
-
-fn any_what() -> impl Strategy<Value = What> {
-    let edge = prop_oneof![Just(FaultEdge::Begin), Just(FaultEdge::End), Just(FaultEdge::Strike)];
-    prop_oneof![
-        (any::<u32>(), any::<String>(), any_value(), any_value()).prop_map(|(process, function, key, value)| {
-            What::Invoke { process: Process(process), call: Call { function: function.into(), key, value } }
-        }),
-        (any::<u32>(), any_completion())
-            .prop_map(|(process, completion)| What::Complete { process: Process(process), completion }),
-        (any::<String>(), edge, any::<String>()).prop_map(|(name, edge, detail)| What::Fault(Fault {
-            name,
-            edge,
-            detail
-        })),
-        (any::<String>(), any::<bool>()).prop_map(|(name, calm)| What::Phase { name, calm }),
-        (any::<Option<u32>>(), any::<Option<String>>(), any::<String>()).prop_map(|(process, sqlstate, message)| {
-            What::Alarm(Alarm { process: process.map(Process), sqlstate, message })
-        }),
-    ]
-}
-
 proptest! {
     #[test]
     fn what_is_written_is_read_back_equal(
         workload in any::<String>(),
         facts in prop::collection::btree_map(any::<String>(), any_value(), 0..3),
-        events in prop::collection::vec((0u64..1000, any_what()), 0..8),
+        events in prop::collection::vec((0u64..1000, any_what(), any_extra()), 0..8),
     ) {
         let mut time_ns = u64::MAX / 2;
-        let events = events.into_iter().map(|(step, what)| { time_ns += step; Event { time_ns, what } }).collect();
+        let event = |(step, what, extra)| { time_ns += step; Event { time_ns, what, extra } };
+        let events = events.into_iter().map(event).collect();
         let history = History { header: Header { workload, facts }, events };
         let mut written = Vec::new();
         write(&history, &mut written).unwrap();

@@ -187,7 +187,7 @@ fn total() -> i64 {
 }
 
 fn fault(edge: FaultEdge, node: u64) -> Fault {
-    Fault { name: "kill".into(), edge, detail: format!("node {node}") }
+    Fault { name: "kill".into(), edge, detail: format!("node {node}").into() }
 }
 
 fn counts(branches: &[Branch]) -> String {
@@ -335,7 +335,7 @@ fn reads(history: &History) -> (usize, i64) {
 /// How long after that moment the first transfer was acknowledged that began after it.
 pub fn first_transfer_after(history: &History, moment_ns: u64) -> Option<Duration> {
     let mut begun = std::collections::BTreeSet::new();
-    for Event { time_ns, what } in &history.events {
+    for Event { time_ns, what, .. } in &history.events {
         match what {
             What::Invoke { process, call } if *time_ns >= moment_ns && call.function == functions::TRANSFER => {
                 begun.insert(*process);

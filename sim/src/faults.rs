@@ -227,7 +227,7 @@ impl Field {
 
     fn record(&self, name: &str, edge: FaultEdge, detail: &str) {
         self.sim.note(&format!("{name} {edge:?} {detail}"));
-        self.recorder.fault(Recorded { name: name.to_string(), edge, detail: detail.to_string() });
+        self.recorder.fault(Recorded { name: name.to_string(), edge, detail: detail.into() });
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
