@@ -36,7 +36,7 @@ pub use verdict::{CheckError, Finding, Judgement, Oracle, Verdict};
 /// What the oracles say that a history's workload asks for; alarms, and timestamps where there are any, included.
 pub fn judge(history: &History) -> Result<Judgement, CheckError> {
     let verdict = match history.header.workload.as_str() {
-        workloads::REGISTER => linearizable::check(history, &linearizable::Options::default())?,
+        workloads::REGISTER | workloads::TENANTS => linearizable::check(history, &linearizable::Options::default())?,
         workloads::BANK => bank_total::check(history)?,
         workloads::LIST_APPEND => lists::check(history)?,
         workloads::WRITE_SKEW => write_skew::check(history)?,

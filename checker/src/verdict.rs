@@ -168,7 +168,7 @@ impl fmt::Display for Judgement {
 pub enum CheckError {
     #[error(transparent)]
     Pairing(#[from] PairingError),
-    #[error("workload `{workload}`, expected register, bank, list-append, write-skew or predicate-skew")]
+    #[error("workload `{workload}`, expected register, bank, list-append, write-skew, predicate-skew or tenants")]
     Workload { workload: String },
     #[error("operation {operation} ({function}): {found}, expected {expected}")]
     Shape { operation: usize, function: String, found: String, expected: &'static str },

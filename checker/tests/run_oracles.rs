@@ -270,7 +270,11 @@ fn what_cannot_be_read_is_refused_with_its_place() {
         Script::default().push(invoke).push(complete)
     };
     let cases = [
-        ("chess", write(), "workload `chess`, expected register, bank, list-append, write-skew or predicate-skew"),
+        (
+            "chess",
+            write(),
+            "workload `chess`, expected register, bank, list-append, write-skew, predicate-skew or tenants",
+        ),
         ("bank", write(), "operation 0 (write): \"write\", expected read or transfer"),
         ("bank", read(Value::Int(3)), "operation 0 (read): 3, expected [[account, balance], ..], integers"),
         ("write-skew", read(vec![1, 2].into()), "operation 0 (read): [1,2], expected [bool, bool]"),

@@ -11,6 +11,7 @@ pub mod workloads {
     pub const LIST_APPEND: &str = "list-append";
     pub const WRITE_SKEW: &str = "write-skew";
     pub const PREDICATE_SKEW: &str = "predicate-skew";
+    pub const TENANTS: &str = "tenants";
 }
 
 /// Names of functions, and what their values are. `key` is nil where not named.

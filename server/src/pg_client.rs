@@ -17,7 +17,9 @@ use tokio_postgres::{Config, NoTls, Row, Statement};
 /// One connection at a time, to one node after the other.
 pub struct PgClient {
     addresses: Vec<String>,
-    /// Where the next connection goes.
+    /// The node of the present connection, or of the last attempt.
+    at: usize,
+    /// Where `reconnect` goes next.
     next: usize,
     database: String,
     connection: Option<Connection>,
@@ -40,7 +42,7 @@ impl PgClient {
     /// Not connected yet. The first connection goes to the address numbered `first`, counted around.
     pub fn new(addresses: Vec<String>, first: usize, database: &str) -> PgClient {
         assert!(!addresses.is_empty(), "a client needs somewhere to connect");
-        PgClient { next: first, addresses, database: database.to_owned(), connection: None }
+        PgClient { at: 0, next: first, addresses, database: database.to_owned(), connection: None }
     }
 
     /// The driver underneath, for what a workload never does.
@@ -65,15 +67,20 @@ impl Client for PgClient {
     }
 
     async fn reconnect(&mut self) -> Result<(), ClientError> {
-        self.connection = None;
-        let address = &self.addresses[self.next % self.addresses.len()];
+        self.at = self.next % self.addresses.len();
         self.next += 1;
+        self.enter(None).await
+    }
+
+    async fn enter(&mut self, database: Option<&str>) -> Result<(), ClientError> {
+        self.connection = None;
+        let address = &self.addresses[self.at];
         let stream = TcpStream::connect(address)
             .await
             .and_then(|stream| stream.set_nodelay(true).map(|()| stream))
             .map_err(|error| ClientError::lost(format!("cannot connect to {address}: {error}"), false))?;
         let mut config = Config::new();
-        config.user("tenet").dbname(&self.database);
+        config.user("tenet").dbname(database.unwrap_or(&self.database));
         let (client, driver) =
             config.connect_raw(stream, NoTls).await.map_err(|error| from_postgres(&error, true, false))?;
         let driver = tokio::spawn(async move {

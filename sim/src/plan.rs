@@ -25,7 +25,7 @@ const DENSE_PERCENT: u64 = 20;
 const DENSITY: (u64, u64) = (3, 5);
 
 /// So many of a hundred operations must succeed when nothing is in their way: most worlds' rates leave nearly all a way through,
-/// dense ones are there for those that meet.
+/// dense ones are there for those that meet, and so are those that make databases.
 const OK_PERCENT_MIN: u64 = 50;
 const OK_PERCENT_MIN_DENSE: u64 = 10;
 
@@ -164,6 +164,8 @@ impl Plan {
         // Who wishes for a rate knows better.
         let dense = density.chance(DENSE_PERCENT) && wishes.rate.is_none();
         let rate = if dense { fitting * density.between(DENSITY.0, DENSITY.1) as f64 } else { rate.min(fitting) };
+        // A database that somebody makes is refused to all others until it is ready.
+        let makes_tenants = wishes.workload.as_deref().unwrap_or(workload) == tenet_histories::workloads::TENANTS;
         let mut weather = stream("weather");
         let plan = Plan {
             seed,
@@ -172,7 +174,7 @@ impl Plan {
             workload: wishes.workload.clone().unwrap_or(workload.to_string()),
             database,
             rate: wishes.rate.unwrap_or(rate),
-            ok_percent_min: if dense { OK_PERCENT_MIN_DENSE } else { OK_PERCENT_MIN },
+            ok_percent_min: if dense || makes_tenants { OK_PERCENT_MIN_DENSE } else { OK_PERCENT_MIN },
             timestamps,
             patience_ms,
             calm_ms: 2_000,

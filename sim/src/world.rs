@@ -443,6 +443,10 @@ impl Client for Boxed {
     async fn reconnect(&mut self) -> Result<(), ClientError> {
         self.0.reconnect().await
     }
+
+    async fn enter(&mut self, database: Option<&str>) -> Result<(), ClientError> {
+        self.0.enter(database).await
+    }
 }
 
 /// Keeps one node running.

@@ -16,8 +16,14 @@ pub trait Client: Send {
     /// is of use.
     async fn execute(&mut self, sql: &str, params: &[Param]) -> Result<Rows, ClientError>;
 
-    /// Leaves the connection, if there is one, and opens another. Where to is the implementation's choice.
+    /// Leaves the connection, if there is one, and opens another, to the database that the client was made for. To which node is
+    /// the implementation's choice.
     async fn reconnect(&mut self) -> Result<(), ClientError>;
+
+    /// Leaves the connection for one to another database of the same node; None: the one that the client was made for.
+    async fn enter(&mut self, database: Option<&str>) -> Result<(), ClientError> {
+        Err(ClientError::server("0A000", format!("this client knows one database, not {database:?}")))
+    }
 }
 
 /// One value of a row. Integers of any width are `Int`.

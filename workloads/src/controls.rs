@@ -52,6 +52,10 @@ impl<C: Client> Client for StaleReads<C> {
         self.in_block = false;
         self.inner.reconnect().await
     }
+
+    async fn enter(&mut self, database: Option<&str>) -> Result<(), ClientError> {
+        self.inner.enter(database).await
+    }
 }
 
 /// Acknowledges a write, now and then, that it never sends: an UPDATE outside of a block, or the COMMIT of a block, which it
@@ -93,5 +97,9 @@ impl<C: Client> Client for LostWrites<C> {
     async fn reconnect(&mut self) -> Result<(), ClientError> {
         self.in_block = false;
         self.inner.reconnect().await
+    }
+
+    async fn enter(&mut self, database: Option<&str>) -> Result<(), ClientError> {
+        self.inner.enter(database).await
     }
 }

@@ -1,4 +1,4 @@
-//! What clients do to a database to find out whether it lies: five workloads over plain SQL.
+//! What clients do to a database to find out whether it lies: six workloads over plain SQL.
 //!
 //! A workload speaks to a [`Client`], takes luck and time from outside and writes what it saw into a recorder. So the bank
 //! that runs on three real processes is the bank that runs in the simulator, and a client that lies (`controls`) can stand
@@ -23,6 +23,7 @@ mod bank;
 mod list_append;
 mod predicate_skew;
 mod register;
+mod tenants;
 mod write_skew;
 
 use std::sync::Arc;
@@ -41,13 +42,20 @@ pub use predicate_skew::{PredicateSkew, PredicateSkewOptions};
 pub use register::{Register, RegisterOptions};
 pub use run::{Pace, ProcessReport, Run, RunError, RunOptions, Stop, Surroundings};
 pub use session::{Session, Trouble};
+pub use tenants::{Tenants, TenantsOptions};
 pub use write_skew::{WriteSkew, WriteSkewOptions};
 
 use tenet_histories::workloads;
 
 /// Every workload's name, for options and swarms.
-pub const NAMES: [&str; 5] =
-    [workloads::REGISTER, workloads::BANK, workloads::LIST_APPEND, workloads::WRITE_SKEW, workloads::PREDICATE_SKEW];
+pub const NAMES: [&str; 6] = [
+    workloads::REGISTER,
+    workloads::BANK,
+    workloads::LIST_APPEND,
+    workloads::WRITE_SKEW,
+    workloads::PREDICATE_SKEW,
+    workloads::TENANTS,
+];
 
 /// Something for clients to do, and how to judge it.
 #[async_trait]
@@ -84,6 +92,7 @@ pub fn draw(name: &str, luck: &mut Luck) -> Option<Arc<dyn Workload>> {
         workloads::LIST_APPEND => Arc::new(ListAppend::new(ListAppendOptions::draw(luck))),
         workloads::WRITE_SKEW => Arc::new(WriteSkew::new(WriteSkewOptions::draw(luck))),
         workloads::PREDICATE_SKEW => Arc::new(PredicateSkew::new(PredicateSkewOptions::draw(luck))),
+        workloads::TENANTS => Arc::new(Tenants::new(TenantsOptions::draw(luck))),
         _ => return None,
     })
 }

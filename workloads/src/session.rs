@@ -67,6 +67,21 @@ impl Trouble {
     pub fn alarm(message: impl Into<String>) -> Trouble {
         Trouble { class: Class::Alarm, sqlstate: None, message: message.into() }
     }
+
+    /// The operation found that it has nothing to do.
+    pub fn refused(message: impl Into<String>) -> Trouble {
+        Trouble { class: Class::Fail, sqlstate: None, message: message.into() }
+    }
+
+    /// Whether the server gave one of these reasons.
+    pub fn says(&self, sqlstates: &[&str]) -> bool {
+        self.sqlstate.as_ref().is_some_and(|sqlstate| sqlstates.contains(&sqlstate.as_str()))
+    }
+
+    /// The same; but for these reasons a workload takes no for an answer: the operation has no effect.
+    pub fn refused_by(self, sqlstates: &[&str]) -> Trouble {
+        if self.says(sqlstates) { Trouble { class: Class::Fail, ..self } } else { self }
+    }
 }
 
 impl<'a> Session<'a> {
@@ -139,6 +154,41 @@ impl<'a> Session<'a> {
         self.call("BEGIN", &[], Stage::BeforeCommit).await?;
         self.block = Block::Open { wrote: false, touched: false };
         Ok(())
+    }
+
+    /// Leaves the connection for another, to the database of that name.
+    pub async fn enter(&mut self, database: &str) -> Result<(), Trouble> {
+        self.connect(Some(database)).await
+    }
+
+    /// Leaves the connection for another, to the database that nobody drops.
+    pub async fn go_home(&mut self) -> Result<(), Trouble> {
+        self.connect(None).await
+    }
+
+    async fn connect(&mut self, database: Option<&str>) -> Result<(), Trouble> {
+        assert!(self.block == Block::Idle, "a connection is left outside of a block");
+        let sleep = self.surroundings.sleep(self.options.patience);
+        let result = match select(self.client.enter(database), sleep).await {
+            Either::Left((result, _)) => result,
+            Either::Right(((), _)) => Err(ClientError::lost("no connection in time", false)),
+        };
+        self.state.lost = result.is_err();
+        result.map_err(|error| Trouble {
+            class: classify(&error, Stage::BeforeCommit),
+            sqlstate: error.sqlstate,
+            message: format!("cannot connect: {}", error.message),
+        })
+    }
+
+    /// A statement that makes ready what the operation then uses. Whether it took effect, nobody asks.
+    pub async fn prepare(&mut self, sql: &str) -> Result<(), Trouble> {
+        self.call(sql, &[], Stage::BeforeCommit).await.map(|_| ())
+    }
+
+    /// The server's timestamps are not recorded: those of several databases are not comparable.
+    pub fn without_timestamps(&mut self) {
+        self.options.timestamps = false;
     }
 
     /// A statement that only reads: in the block, or in a transaction of its own.

@@ -339,9 +339,9 @@ impl Databases for Map {
         let started = self.seam.clock.now();
         while self.seam.clock.now().since(started) < READY_TIMEOUT {
             match self.tenant(name).await? {
-                Some(tenant) if tenant.state == TenantState::Ready => return Ok(()),
                 Some(tenant) if tenant.state == TenantState::Creating => {}
-                _ => return Err(absent(name)),
+                // Ready; or it was, and somebody has dropped it already.
+                _ => return Ok(()),
             }
             self.seam.sleep(RECONCILE_EVERY / 2).await;
         }

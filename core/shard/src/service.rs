@@ -9,6 +9,7 @@
 //!  G1  A commit is sent again only after an answer, or the absence of a connection, proves that it was not proposed.
 //!  G2  Rows are read at a granted snapshot only: a read index just confirmed, or a timestamp that this replica has applied.
 //!  G3  A read is bounded in rows, bytes and keys before it reaches a store.
+//!  G4  A shard that was dropped is told to be gone at once, and stays so whatever is learned of it later.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -54,7 +55,8 @@ pub struct Shards {
     transport: Arc<Transport>,
     incoming: Incoming,
     page_max: ScanLimit,
-    map: Mutex<BTreeMap<ShardId, Descriptor>>,
+    /// None: dropped, and never to come back (G4).
+    map: Mutex<BTreeMap<ShardId, Option<Descriptor>>>,
     luck: Mutex<Random>,
 }
 
@@ -108,16 +110,33 @@ impl Shards {
 
     /// Where a shard's replicas are. Routes are hints: the shard itself checks what it is asked.
     pub fn learn(&self, descriptor: Descriptor) {
-        self.map.lock().expect("no holder panics").insert(descriptor.shard, descriptor);
+        let shard = descriptor.shard;
+        self.map
+            .lock()
+            .expect("no holder panics")
+            .entry(shard)
+            .and_modify(|way| {
+                if let Some(way) = way {
+                    *way = descriptor.clone();
+                }
+            })
+            .or_insert(Some(descriptor));
     }
 
-    /// The shard was dropped: requests for it are refused from now on.
+    /// The shard was dropped: requests for it are refused from now on, here and by whoever asks this node.
     pub fn forget(&self, shard: ShardId) {
-        self.map.lock().expect("no holder panics").remove(&shard);
+        self.map.lock().expect("no holder panics").insert(shard, None);
+    }
+
+    fn is_dropped(&self, shard: ShardId) -> bool {
+        self.map.lock().expect("no holder panics").get(&shard).is_some_and(Option::is_none)
     }
 
     /// Does what is asked, here; `NotLeader` if it must be asked elsewhere.
     async fn serve(&self, target: Target, request: Request) -> Response {
+        if self.is_dropped(target.shard) {
+            return Response::Error(ShardError::Gone);
+        }
         match request {
             Request::Get { at, keys } => match self.grant(&target, at).await {
                 Ok(grant) => self.get_rows(target.shard, grant.at, keys).await,
@@ -256,8 +275,8 @@ impl Shards {
         let mut pause_ms = PAUSE_MS;
         for attempt in 0.. {
             let nodes: Vec<NodeId> = match self.map.lock().expect("no holder panics").get(&target.shard) {
-                Some(descriptor) => descriptor.replicas.iter().map(|(node, _)| *node).collect(),
-                None => return Err(ShardError::Gone),
+                Some(Some(descriptor)) => descriptor.replicas.iter().map(|(node, _)| *node).collect(),
+                Some(None) | None => return Err(ShardError::Gone),
             };
             let node = hint.take().unwrap_or_else(|| nodes[attempt % nodes.len()]);
             match self.seam.timeout(timeout, self.ask(node, target, request.clone())).await {

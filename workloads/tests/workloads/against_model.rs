@@ -1,4 +1,4 @@
-//! The five workloads against a model database: honest ones are valid whatever the trouble, and each flaw is found by the
+//! The six workloads against a model database: honest ones are valid whatever the trouble, and each flaw is found by the
 //! oracle that is meant for it.
 
 use std::future::Future;
@@ -130,7 +130,8 @@ fn honest_database_in_trouble_is_valid() {
 
 #[test]
 fn timestamps_of_an_honest_database_agree() {
-    for workload in NAMES {
+    // Tenants have a time of their own each, and record none.
+    for workload in NAMES.into_iter().filter(|workload| *workload != "tenants") {
         let setting = Setting { timestamps: true, trouble: TROUBLE, ..Setting::new(workload, Flaw::None) };
         setting.is_valid(0..25);
         let history = text(&setting.run(0).0);
@@ -184,6 +185,17 @@ fn lost_updates_are_found_by_bank_total() {
 #[test]
 fn lost_updates_are_found_by_lists() {
     Setting::new("list-append", Flaw::ReadCommitted).is_found_by(Oracle::Lists);
+}
+
+#[test]
+fn tenants_that_are_not_kept_apart_are_found() {
+    Setting::new("tenants", Flaw::SharedTables).is_found_by(Oracle::Linearizable);
+}
+
+#[test]
+fn a_database_that_outlives_its_drop_is_found() {
+    let setting = Setting { operations: 200, ..Setting::new("tenants", Flaw::DropsNothing) };
+    setting.is_found_by(Oracle::Linearizable);
 }
 
 #[test]

@@ -32,6 +32,10 @@ pub enum Flaw {
     FailsWhatHappened,
     /// Each write of a transaction is visible as soon as it is made.
     DirtyReads,
+    /// All databases have the same tables.
+    SharedTables,
+    /// What comes to be under a name that was dropped finds what was there.
+    DropsNothing,
 }
 
 /// Of a hundred statements, or commits.
@@ -49,7 +53,11 @@ struct State {
     flaw: Flaw,
     trouble: Trouble,
     luck: Luck,
+    /// The first database's, and after a number those of each that was made since.
     tables: BTreeMap<String, Table>,
+    /// Those that were made and not dropped, by the prefix of their tables.
+    databases: BTreeMap<String, String>,
+    databases_made: u64,
     clock: u64,
     /// Commits that were answered with 08007 and may yet take effect.
     undecided: Vec<Transaction>,
@@ -74,6 +82,8 @@ pub struct Connection {
     database: Database,
     block: Option<Transaction>,
     connected: bool,
+    /// The prefix of the database's tables.
+    prefix: String,
     read_timestamp: u64,
     commit_timestamp: u64,
 }
@@ -81,12 +91,28 @@ pub struct Connection {
 impl Database {
     pub fn new(flaw: Flaw, trouble: Trouble, seed: u64) -> Database {
         let luck = Luck::from_seed(seed);
-        let state = State { flaw, trouble, luck, tables: BTreeMap::new(), clock: 0, undecided: Vec::new() };
+        let state = State {
+            flaw,
+            trouble,
+            luck,
+            tables: BTreeMap::new(),
+            databases: BTreeMap::new(),
+            databases_made: 0,
+            clock: 0,
+            undecided: Vec::new(),
+        };
         Database(Arc::new(Mutex::new(state)))
     }
 
     pub fn connection(&self) -> Connection {
-        Connection { database: self.clone(), block: None, connected: false, read_timestamp: 0, commit_timestamp: 0 }
+        Connection {
+            database: self.clone(),
+            block: None,
+            connected: false,
+            prefix: String::new(),
+            read_timestamp: 0,
+            commit_timestamp: 0,
+        }
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
@@ -114,6 +140,18 @@ impl Client for Connection {
             return Err(ClientError::lost("connection refused", false));
         }
         (self.connected, self.block) = (true, None);
+        self.prefix = String::new();
+        Ok(())
+    }
+
+    async fn enter(&mut self, database: Option<&str>) -> Result<(), ClientError> {
+        self.reconnect().await?;
+        let Some(database) = database else { return Ok(()) };
+        let prefix = self.database.with(|state| state.databases.get(database).cloned());
+        self.prefix = prefix.ok_or_else(|| {
+            self.connected = false;
+            ClientError { lost: true, ..ClientError::server("3D000", format!("no database {database}")) }
+        })?;
         Ok(())
     }
 }
@@ -170,7 +208,17 @@ impl Connection {
             }
             _ => {}
         }
-        let statement = sql::parse(sql, params);
+        let words: Vec<&str> = sql.split_whitespace().collect();
+        match words[..] {
+            ["CREATE", "DATABASE", name] => return state.create_database(name),
+            ["DROP", "DATABASE", name] => return state.drop_database(name),
+            _ => {}
+        }
+        let prefix = if state.flaw == Flaw::SharedTables { "" } else { &self.prefix };
+        let statement = sql::parse(sql, params).within(prefix);
+        if !matches!(statement, Statement::Create { .. }) && !state.tables.contains_key(statement.table()) {
+            return Err(ClientError::server("42P01", format!("no table {}", statement.table())));
+        }
         let Some(transaction) = &mut self.block else {
             let mut transaction = state.begin();
             if state.flaw == Flaw::StaleSnapshots && matches!(statement, Statement::Select { .. }) {
@@ -222,6 +270,24 @@ impl Connection {
 }
 
 impl State {
+    fn create_database(&mut self, name: &str) -> Result<Rows, ClientError> {
+        if self.databases.contains_key(name) {
+            return Err(ClientError::server("42P04", format!("database {name} is there already")));
+        }
+        self.databases_made += 1;
+        let prefix =
+            if self.flaw == Flaw::DropsNothing { format!("{name}/") } else { format!("{}/", self.databases_made) };
+        self.databases.insert(name.to_string(), prefix);
+        Ok(Rows::default())
+    }
+
+    fn drop_database(&mut self, name: &str) -> Result<Rows, ClientError> {
+        match self.databases.remove(name) {
+            Some(_) => Ok(Rows::default()),
+            None => Err(ClientError::server("3D000", format!("no database {name}"))),
+        }
+    }
+
     fn begin(&self) -> Transaction {
         Transaction { snapshot: self.clock, ..Transaction::default() }
     }
@@ -261,9 +327,12 @@ impl State {
             Flaw::ReadCommitted | Flaw::DirtyReads => true,
             Flaw::SnapshotIsolation => !transaction.writes.keys().any(changed),
             Flaw::NoSpans => !rows_changed(),
-            Flaw::None | Flaw::StaleSnapshots | Flaw::ForgetsCommits | Flaw::FailsWhatHappened => {
-                !rows_changed() && !tables_changed()
-            }
+            Flaw::None
+            | Flaw::StaleSnapshots
+            | Flaw::ForgetsCommits
+            | Flaw::FailsWhatHappened
+            | Flaw::SharedTables
+            | Flaw::DropsNothing => !rows_changed() && !tables_changed(),
         }
     }
 

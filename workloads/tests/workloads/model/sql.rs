@@ -10,6 +10,30 @@ pub enum Statement {
     Delete { table: String, filter: Vec<(String, Cell)> },
 }
 
+impl Statement {
+    pub fn table(&self) -> &str {
+        match self {
+            Statement::Create { table, .. }
+            | Statement::Insert { table, .. }
+            | Statement::Select { table, .. }
+            | Statement::Update { table, .. }
+            | Statement::Delete { table, .. } => table,
+        }
+    }
+
+    /// The same in a database whose tables have this prefix.
+    pub fn within(mut self, prefix: &str) -> Statement {
+        match &mut self {
+            Statement::Create { table, .. }
+            | Statement::Insert { table, .. }
+            | Statement::Select { table, .. }
+            | Statement::Update { table, .. }
+            | Statement::Delete { table, .. } => table.insert_str(0, prefix),
+        }
+        self
+    }
+}
+
 #[derive(Debug)]
 pub enum Expression {
     Value(Cell),
