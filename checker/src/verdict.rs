@@ -172,6 +172,8 @@ pub enum CheckError {
     Workload { workload: String },
     #[error("operation {operation} ({function}): {found}, expected {expected}")]
     Shape { operation: usize, function: String, found: String, expected: &'static str },
+    #[error("more than {max} {what}, which is all that this checker can number")]
+    TooMany { what: &'static str, max: usize },
     #[error("no fact `{fact}` in the header, expected {expected}")]
     Fact { fact: &'static str, expected: &'static str },
 }

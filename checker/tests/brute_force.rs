@@ -1,11 +1,10 @@
 //! The clever checkers against slow obvious ones, on histories of a handful of operations.
 //!
-//! Linearizability: both must agree on every history. Lists: what the checker calls invalid must have no serial order (C1);
-//! and if every list is read at the end, so that the order of appends is known, both must agree.
+//! Linearizability: both must agree on every history. Isolation has tests of its own kind in `isolation/`.
 
 use proptest::prelude::*;
 use tenet_checker::linearizable::Options;
-use tenet_checker::{Finding, linearizable, lists};
+use tenet_checker::{Finding, linearizable};
 use tenet_histories::{Call, Completion, Event, Header, History, Operation, Outcome, Process, Value, What};
 
 /// Intervals from a shuffle: each operation's number occurs twice, first to invoke, then to complete.
@@ -130,92 +129,6 @@ fn register_history(values: i64) -> impl Strategy<Value = History> {
     })
 }
 
-/// A transaction drawn before its reads are answered: (appends?, key).
-type Plan = Vec<(bool, i64)>;
-
-/// Runs plans against a database that is honest except where `lies` says otherwise: how many versions a read is behind.
-fn list_history(shuffle: &[usize], plans: &[(Plan, Outcome, Vec<u8>)], final_read: bool) -> History {
-    const KEYS: i64 = 2;
-    let mut lists = vec![Vec::<i64>::new(); KEYS as usize];
-    let mut calls = vec![(Call::default(), Completion::new(Outcome::Fail)); plans.len()];
-    let mut begun = vec![false; plans.len()];
-    let mut element = 0;
-    let append = |key: i64, element: i64| Value::List(vec!["append".into(), key.into(), element.into()]);
-    let read = |key: i64, list: Value| Value::List(vec!["r".into(), key.into(), list]);
-    for number in shuffle {
-        // It takes effect when it is invoked, or, by its first lie, when it completes.
-        let (plan, outcome, lies) = &plans[*number];
-        let late = lies[0] % 2 == 1;
-        if std::mem::replace(&mut begun[*number], true) != late {
-            continue;
-        }
-        let (mut asked, mut answered) = (Vec::new(), Vec::new());
-        let mut own = lists.clone();
-        for ((appends, key), lie) in plan.iter().zip(lies) {
-            let list = &mut own[*key as usize];
-            if *appends {
-                element += 1;
-                list.push(element);
-                asked.push(append(*key, element));
-                answered.push(append(*key, element));
-            } else {
-                let behind = if *lie < 200 { 0 } else { usize::from(lie % 3) };
-                let seen = list[..list.len() - behind.min(list.len())].to_vec();
-                asked.push(read(*key, Value::Nil));
-                answered.push(read(*key, seen.into()));
-            }
-        }
-        let applied = *outcome == Outcome::Ok || *outcome == Outcome::Unknown && lies[0] % 4 < 2;
-        if applied && lies[0] < 240 {
-            lists = own;
-        }
-        let answer = if *outcome == Outcome::Ok { Value::List(answered) } else { Value::Nil };
-        calls[*number] = (
-            Call { function: "txn".into(), key: Value::Nil, value: Value::List(asked) },
-            Completion { value: answer, ..Completion::new(*outcome) },
-        );
-    }
-    let mut shuffle = shuffle.to_vec();
-    if final_read {
-        shuffle.extend([plans.len(), plans.len()]);
-        let asked = (0..KEYS).map(|key| read(key, Value::Nil)).collect();
-        let answered = (0..KEYS).map(|key| read(key, lists[key as usize].clone().into())).collect();
-        let call = Call { function: "txn".into(), key: Value::Nil, value: Value::List(asked) };
-        calls.push((call, Completion::ok(Value::List(answered))));
-    }
-    history_of(&shuffle, &calls, &[])
-}
-
-fn list_plans() -> impl Strategy<Value = (Vec<usize>, Vec<(Plan, Outcome, Vec<u8>)>)> {
-    (1usize..6).prop_flat_map(|count| {
-        let plan = prop::collection::vec((any::<bool>(), 0i64..2), 1..4);
-        let plans = prop::collection::vec((plan, outcomes(), prop::collection::vec(any::<u8>(), 4)), count);
-        (shuffles(count), plans)
-    })
-}
-
-type Lists = [Vec<Value>; 2];
-
-fn apply_lists(state: &Lists, operation: &Operation<'_>) -> Option<Lists> {
-    let mut lists = state.clone();
-    let is_ok = operation.outcome() == Outcome::Ok;
-    let micros = if is_ok { operation.answer() } else { &operation.call.value };
-    for micro in micros.as_list().unwrap() {
-        let [name, key, value] = micro.as_list().unwrap() else { panic!("a micro-operation has three parts") };
-        let list = &mut lists[key.as_int().unwrap() as usize];
-        if name.as_text() == Some("append") {
-            list.push(value.clone());
-        } else if is_ok && value.as_list().unwrap() != &list[..] {
-            return None;
-        }
-    }
-    Some(lists)
-}
-
-fn lists_have_order(history: &History) -> bool {
-    has_order(history, Lists::default(), apply_lists)
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(4000))]
 
@@ -225,20 +138,6 @@ proptest! {
         let gave_up = matches!(verdict.finding, Finding::Unknown { .. });
         prop_assert!(!gave_up);
         prop_assert_eq!(verdict.is_valid(), has_order(&history, 0, apply_register), "{}", verdict);
-    }
-
-    #[test]
-    fn lists_called_invalid_have_no_order((shuffle, plans) in list_plans()) {
-        let history = list_history(&shuffle, &plans, false);
-        let verdict = lists::check(&history).unwrap();
-        prop_assert!(verdict.is_valid() || !lists_have_order(&history), "{}", verdict);
-    }
-
-    #[test]
-    fn lists_all_read_at_the_end_are_judged_as_by_brute_force((shuffle, plans) in list_plans()) {
-        let history = list_history(&shuffle, &plans, true);
-        let verdict = lists::check(&history).unwrap();
-        prop_assert_eq!(verdict.is_valid(), lists_have_order(&history), "{}", verdict);
     }
 }
 

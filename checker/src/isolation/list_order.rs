@@ -1,0 +1,405 @@
+//! What a history of lists implies: the order of appends of each key, what depends on what, and what contradicts itself.
+//!
+//! A transaction has *happened* if it is ok, or if it is unknown and some read shows one of its appends. Appends of failed
+//! transactions, and elements that nobody appended, are passed over: the dependency is on the last one that counts.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+
+use tenet_histories::Outcome;
+
+use super::anomaly::Anomaly;
+use super::graph::{EdgeSink, Kind};
+use super::index::NONE;
+use super::lists::{Lists, Range, Read, SEEN};
+use super::proof::Because;
+
+/// The orders of all keys, flat, and who has happened.
+pub(super) struct ListOrder<'a> {
+    lists: &'a Lists,
+    pub happened: Vec<bool>,
+    /// Where each key's places begin in `placed`; one more than keys.
+    first: Vec<u32>,
+    /// The append at each place, `NONE` where nobody appended.
+    placed: Vec<u32>,
+    /// Of keys that have any: runs of places that are passed over, from the first up to the end.
+    passed_over: BTreeMap<u32, Vec<(u32, u32)>>,
+    /// Of each key that is not in dispute: appends that happened and that no read shows.
+    unread: BTreeMap<u32, Vec<u32>>,
+    keys: Vec<u32>,
+}
+
+impl<'a> ListOrder<'a> {
+    pub(super) fn new(lists: &'a Lists) -> ListOrder<'a> {
+        let mut first = vec![0u32];
+        for order in &lists.orders {
+            first.push(first[first.len() - 1] + order.elements.len() as u32);
+        }
+        let mut placed = vec![NONE; first[first.len() - 1] as usize];
+        let transactions = &lists.transactions;
+        let mut happened: Vec<bool> = transactions.numbers().map(|number| transactions.is_ok(number)).collect();
+        for (append, place) in lists.append_place.iter().enumerate().filter(|(_, place)| **place != NONE) {
+            let by = lists.append_by[append];
+            happened[by as usize] |= transactions.outcome(by) == Outcome::Unknown;
+            if *place != SEEN {
+                placed[(first[lists.append_key[append] as usize] + place) as usize] = append as u32;
+            }
+        }
+        let mut order = ListOrder {
+            lists,
+            happened,
+            first,
+            placed,
+            passed_over: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            keys: if lists.ranges.is_empty() { Vec::new() } else { lists.keys.sorted() },
+        };
+        order.find_passed_over();
+        order.find_unread();
+        order
+    }
+
+    fn find_passed_over(&mut self) {
+        for key in 0..self.lists.keys.count() as u32 {
+            let mut runs: Vec<(u32, u32)> = Vec::new();
+            for (place, append) in self.places(key).iter().enumerate() {
+                let place = place as u32;
+                if *append != NONE && self.happened[self.by(*append) as usize] {
+                    continue;
+                }
+                match runs.last_mut() {
+                    Some((_, end)) if *end == place => *end += 1,
+                    _ => runs.push((place, place + 1)),
+                }
+            }
+            if !runs.is_empty() {
+                self.passed_over.insert(key, runs);
+            }
+        }
+    }
+
+    fn find_unread(&mut self) {
+        for (append, _) in self.lists.append_place.iter().enumerate().filter(|(_, place)| **place == NONE) {
+            let key = self.lists.append_key[append];
+            if self.happened[self.by(append as u32) as usize] && !self.is_disputed(key) {
+                self.unread.entry(key).or_default().push(append as u32);
+            }
+        }
+    }
+
+    fn by(&self, append: u32) -> u32 {
+        self.lists.append_by[append as usize]
+    }
+
+    fn element(&self, append: u32) -> i64 {
+        self.lists.append_element[append as usize]
+    }
+
+    fn is_disputed(&self, key: u32) -> bool {
+        self.lists.orders[key as usize].is_disputed
+    }
+
+    fn places(&self, key: u32) -> &[u32] {
+        &self.placed[self.first[key as usize] as usize..self.first[key as usize + 1] as usize]
+    }
+
+    /// The run that is passed over at that place.
+    fn run(&self, key: u32, place: u32) -> Option<(u32, u32)> {
+        let runs = self.passed_over.get(&key)?;
+        let (begin, end) = *runs[..runs.partition_point(|(begin, _)| *begin <= place)].last()?;
+        (place < end).then_some((begin, end))
+    }
+
+    /// The last append that counts below a place of a key's order.
+    fn before(&self, key: u32, place: u32) -> Option<(u32, u32)> {
+        let place = place.checked_sub(1)?;
+        let place = self.run(key, place).map_or(Some(place), |(begin, _)| begin.checked_sub(1))?;
+        Some((place, self.places(key)[place as usize]))
+    }
+
+    /// The first append that counts from a place of a key's order on, as far as that is trusted.
+    fn from(&self, key: u32, place: u32) -> Option<u32> {
+        let place = self.run(key, place).map_or(place, |(_, end)| end);
+        (place < self.lists.orders[key as usize].trusted).then(|| self.places(key)[place as usize])
+    }
+
+    fn unread(&self, key: u32) -> &[u32] {
+        self.unread.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// What the appender of an element wrote it after.
+    fn overwritten_by(&self, append: u32) -> Option<u32> {
+        let key = self.lists.append_key[append as usize];
+        let trusted = self.lists.orders[key as usize].trusted;
+        let place = match self.lists.append_place[append as usize] {
+            NONE if self.is_disputed(key) => return None,
+            NONE => trusted,
+            place if place < trusted => place,
+            _ => return None,
+        };
+        self.before(key, place).map(|(_, append)| append)
+    }
+
+    /// The last append of another transaction that a read shows, as far as the order is trusted.
+    fn read_from(&self, number: u32, read: Read) -> Option<u32> {
+        let mut place = read.length().min(self.lists.orders[read.key as usize].trusted);
+        loop {
+            let (at, append) = self.before(read.key, place)?;
+            if self.by(append) != number {
+                return Some(append);
+            }
+            place = at;
+        }
+    }
+
+    /// The appends, of which one comes next after what was read.
+    fn missed(&self, read: Read) -> (Option<u32>, &[u32]) {
+        if read.disagrees() {
+            return (None, &[]);
+        }
+        match self.from(read.key, read.length()) {
+            Some(next) => (Some(next), &[]),
+            None => (None, self.unread(read.key)),
+        }
+    }
+
+    /// The first appends to the keys of a range that were not there.
+    fn missed_in_range(&self, range: &Range, mut append: impl FnMut(u32, u32) -> ControlFlow<()>) -> ControlFlow<()> {
+        let found = &self.lists.reads_of(range.by)[range.reads.start as usize..range.reads.end as usize];
+        let mut found: Vec<u32> = found.iter().map(|read| read.key).collect();
+        found.sort_unstable();
+        let name = |key: &u32| self.lists.keys.name(*key);
+        let begin = self.keys.partition_point(|key| name(key) < &range.low);
+        for key in self.keys[begin..].iter().take_while(|key| name(key) <= &range.high) {
+            if found.binary_search(key).is_ok() {
+                continue;
+            }
+            match self.from(*key, 0) {
+                Some(next) => append(*key, next)?,
+                None => self.unread(*key).iter().try_for_each(|next| append(*key, *next))?,
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// All dependencies. Edges of a transaction to itself are among them.
+    pub(super) fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
+        let lists = self.lists;
+        for number in lists.transactions.numbers().filter(|number| self.happened[*number as usize]) {
+            for append in lists.appends_of(number) {
+                if let Some(before) = self.overwritten_by(append) {
+                    edge(self.by(before), number, Kind::WriteWrite)?;
+                }
+            }
+            for read in lists.reads_of(number) {
+                if let Some(source) = self.read_from(number, *read) {
+                    edge(self.by(source), number, Kind::WriteRead)?;
+                }
+                let (next, unread) = self.missed(*read);
+                next.iter().chain(unread).try_for_each(|next| edge(number, self.by(*next), Kind::ReadWrite))?;
+            }
+        }
+        for range in &lists.ranges {
+            self.missed_in_range(range, |_, next| edge(range.by, self.by(next), Kind::PredicateReadWrite))?;
+        }
+        lists.transactions.each_process_edge(&self.happened, |from, to| edge(from, to, Kind::Process))
+    }
+
+    /// Why there is that edge.
+    pub(super) fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
+        let lists = self.lists;
+        let name = |key: u32| lists.keys.name(key).clone();
+        let key_of = |append: u32| lists.append_key[append as usize];
+        let is_unread = |append: u32| lists.append_place[append as usize] == NONE;
+        let because = match kind {
+            Kind::Process => Some(Because::SameProcess),
+            Kind::RealTime => Some(Because::RealTime),
+            Kind::WriteWrite => lists.appends_of(to).find_map(|append| {
+                let before = self.overwritten_by(append).filter(|before| self.by(*before) == from)?;
+                let (first, second) = (self.element(before), self.element(append));
+                Some(Because::Appended { key: name(key_of(append)), first, second, unread: is_unread(append) })
+            }),
+            Kind::WriteRead => lists.reads_of(to).iter().find_map(|read| {
+                let source = self.read_from(to, *read).filter(|source| self.by(*source) == from)?;
+                Some(Because::ReadList { key: name(read.key), element: self.element(source) })
+            }),
+            Kind::ReadWrite => lists.reads_of(from).iter().find_map(|read| {
+                let (next, unread) = self.missed(*read);
+                let next = *next.iter().chain(unread).find(|next| self.by(**next) == to)?;
+                let last = read.length().checked_sub(1);
+                let last = last.map(|last| lists.orders[read.key as usize].elements[last as usize]);
+                let (key, next, unread) = (name(read.key), self.element(next), is_unread(next));
+                Some(Because::MissedInList { key, last, next, unread })
+            }),
+            Kind::PredicateReadWrite => lists.ranges.iter().filter(|range| range.by == from).find_map(|range| {
+                let mut found = None;
+                let _ = self.missed_in_range(range, |key, next| match self.by(next) == to {
+                    true => {
+                        found = Some((key, next));
+                        ControlFlow::Break(())
+                    }
+                    false => ControlFlow::Continue(()),
+                });
+                let (key, next) = found?;
+                let (low, high) = (range.low.clone(), range.high.clone());
+                Some(Because::MissedInRange { key: name(key), low, high, next: self.element(next) })
+            }),
+        };
+        because.expect("an edge was made from what explains it")
+    }
+
+    /// What needs no cycle, over the whole history.
+    pub(super) fn anomalies(&self) -> Vec<Anomaly> {
+        let mut found = Vec::new();
+        found.extend(self.incompatible_order());
+        for key in self.passed_over.keys() {
+            self.aborted(*key, &mut found);
+        }
+        found.extend(self.intermediate());
+        found
+    }
+
+    fn incompatible_order(&self) -> Option<Anomaly> {
+        let lists = self.lists;
+        for disagreeing in &lists.disagreeing {
+            let order = &lists.orders[disagreeing.key as usize].elements;
+            let agreed = order.iter().zip(&disagreeing.list).take_while(|(one, two)| one == two).count();
+            if agreed == order.len() || agreed == disagreeing.list.len() {
+                // It has an element twice, which is said by another name.
+                continue;
+            }
+            let reader = lists.reader_of(disagreeing.key, agreed as u32)?;
+            let shows = |read: &&Read| read.key == disagreeing.key && read.length() as usize > agreed;
+            let length = lists.reads_of(reader).iter().find(shows)?.length();
+            return Some(Anomaly::IncompatibleOrder {
+                readers: [reader, disagreeing.by].map(|number| lists.transactions.who(number)),
+                key: lists.keys.name(disagreeing.key).clone(),
+                lists: [order[..length as usize].to_vec(), disagreeing.list.clone()],
+            });
+        }
+        None
+    }
+
+    /// G1a, and what was written on top of it.
+    fn aborted(&self, key: u32, found: &mut Vec<Anomaly>) {
+        let lists = self.lists;
+        let places = self.places(key);
+        for (begin, end) in &self.passed_over[&key] {
+            let failed = (*begin..*end).find_map(|place| Some(places[place as usize]).filter(|append| *append != NONE));
+            let Some(append) = failed else { continue };
+            let place = lists.append_place[append as usize];
+            let who = |number: u32| lists.transactions.who(number);
+            let (writer, value) = (who(self.by(append)), self.element(append));
+            let name = || lists.keys.name(key).clone();
+            if !found.iter().any(|anomaly| matches!(anomaly, Anomaly::G1a { .. }))
+                && let Some(reader) = lists.reader_of(key, place)
+            {
+                found.push(Anomaly::G1a { reader: who(reader), writer, key: name(), value });
+            }
+            if !found.iter().any(|anomaly| matches!(anomaly, Anomaly::DirtyUpdate { .. }))
+                && let Some(next) = places.get(*end as usize).filter(|next| **next != NONE)
+                && lists.transactions.is_ok(self.by(*next))
+            {
+                let (next, by) = (self.element(*next), who(self.by(*next)));
+                found.push(Anomaly::DirtyUpdate { failed: writer, writer: by, key: name(), value, next });
+            }
+        }
+    }
+
+    fn intermediate(&self) -> Option<Anomaly> {
+        let lists = self.lists;
+        lists.transactions.numbers().find_map(|number| {
+            lists.reads_of(number).iter().find_map(|read| {
+                let append = self.places(read.key)[read.length().checked_sub(1)? as usize];
+                if read.disagrees() || append == NONE || self.by(append) == number || !lists.is_followed(append) {
+                    return None;
+                }
+                let [reader, writer] = [number, self.by(append)].map(|number| lists.transactions.who(number));
+                let (key, value) = (lists.keys.name(read.key).clone(), self.element(append));
+                Some(Anomaly::G1b { reader, writer, key, value })
+            })
+        })
+    }
+
+    /// Two transactions that read one version and both wrote the next one. Each such pair is in a cycle.
+    pub(super) fn lost_update(&self, tangled: &[u32]) -> Option<Anomaly> {
+        let lists = self.lists;
+        let mut updates: BTreeMap<(u32, u32), u32> = BTreeMap::new();
+        for number in tangled.iter().copied().filter(|number| lists.transactions.is_ok(*number)) {
+            let writes = |key: u32| lists.appends_of(number).any(|append| lists.append_key[append as usize] == key);
+            for read in lists.reads_of(number) {
+                if read.disagrees() || read.is_after_append() || !writes(read.key) {
+                    continue;
+                }
+                let earlier = *updates.entry((read.key, read.length())).or_insert(number);
+                if earlier != number {
+                    let last = read.length().checked_sub(1);
+                    return Some(Anomaly::LostUpdate {
+                        writers: [earlier, number].map(|number| lists.transactions.who(number)),
+                        key: lists.keys.name(read.key).clone(),
+                        read: last.map(|last| lists.orders[read.key as usize].elements[last as usize]),
+                    });
+                }
+            }
+        }
+        None
+    }
+
+    /// A transaction that read from another and misses something else that this one wrote.
+    pub(super) fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)> {
+        let lists = self.lists;
+        let mut worst = None;
+        for number in tangled {
+            let reads = lists.reads_of(*number);
+            for (place, read) in reads.iter().enumerate().filter(|(_, read)| !read.disagrees()) {
+                let Some(source) = self.read_from(*number, *read) else { continue };
+                let writer = self.by(source);
+                for append in lists.appends_of(writer) {
+                    let key = lists.append_key[append as usize];
+                    let misses = |miss: &Read| {
+                        miss.key == key && !miss.disagrees() && lists.append_place[append as usize] >= miss.length()
+                    };
+                    let Some(missing) = reads.iter().rposition(misses) else { continue };
+                    if worst.is_some() && missing <= place {
+                        continue;
+                    }
+                    let Some(chain) = self.chain(reads[missing], append) else { continue };
+                    let because =
+                        Because::ReadList { key: lists.keys.name(read.key).clone(), element: self.element(source) };
+                    let mut steps = vec![(writer, Kind::WriteRead, because)];
+                    let mut from = *number;
+                    let mut kind = Kind::ReadWrite;
+                    for append in chain {
+                        if self.by(append) != from {
+                            steps.push((from, kind, self.because(from, self.by(append), kind)));
+                            from = self.by(append);
+                        }
+                        kind = Kind::WriteWrite;
+                    }
+                    if missing > place {
+                        return Some((true, steps));
+                    }
+                    worst = worst.or(Some((false, steps)));
+                }
+            }
+        }
+        worst
+    }
+
+    /// What was appended from a read on, up to that append.
+    fn chain(&self, read: Read, last: u32) -> Option<Vec<u32>> {
+        const CHAIN_MAX: usize = 1000;
+        let trusted = self.lists.orders[read.key as usize].trusted;
+        let end = match self.lists.append_place[last as usize] {
+            NONE if !self.is_disputed(read.key) => trusted,
+            place if place < trusted => place,
+            _ => return None,
+        };
+        let places = read.length()..end;
+        if places.len() > CHAIN_MAX {
+            return None;
+        }
+        let counts = places.filter(|place| self.run(read.key, *place).is_none());
+        Some(counts.map(|place| self.places(read.key)[place as usize]).chain([last]).collect())
+    }
+}

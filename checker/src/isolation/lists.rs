@@ -1,0 +1,426 @@
+//! List-append: transactions that append unique elements to lists and read them. After Elle.
+//!
+//! Lists only grow, so that a read tells the order of all appends before it. Events are taken one by one: of a read, only
+//! its length is kept if it agrees with what was read of its key before, which in an honest history is always so.
+//!
+//! Invariants
+//!  A1  Of each key, `order` is what its longest agreeing read showed; a read that is kept by its length read that much of it.
+//!  A2  What was read beyond `trusted` is in dispute: two reads disagree, or an element is twice in it. Nothing is inferred
+//!      from the order there.
+//!  A3  An append belongs to the transaction that asked for it, whatever that was answered.
+
+use tenet_histories::{Call, Completion, Event, Outcome, Value, functions};
+
+use super::anomaly::Anomaly;
+use super::index::{Index, Keys, NONE, mix};
+use super::transactions::{Step, Transactions};
+use crate::CheckError;
+
+/// A micro-operation that reads all keys of a range: `["rr", [low, high], [[key, list], ..]]`.
+pub(super) const RANGE: &str = "rr";
+
+/// How many reads that disagree with others are kept whole, as evidence.
+const DISAGREEING_MAX: usize = 64;
+
+/// Up to which length a read that disagrees with others is searched for elements that it has twice.
+const REPEATS_MAX: usize = 4096;
+
+/// The place of an append of which it is only known that some read shows it.
+pub(super) const SEEN: u32 = NONE - 1;
+
+#[derive(Default)]
+pub struct Lists {
+    pub(super) transactions: Transactions,
+    pub(super) keys: Keys,
+    pub(super) orders: Vec<Order>,
+    /// Appends, in the order of their transactions: whose, to which key, what, and its place in the key's order.
+    pub(super) append_by: Vec<u32>,
+    pub(super) append_key: Vec<u32>,
+    pub(super) append_element: Vec<i64>,
+    pub(super) append_place: Vec<u32>,
+    index: Index,
+    first_append: Vec<u32>,
+    /// Reads, in the order of their transactions' completion.
+    reads: Vec<Read>,
+    first_read: Vec<(u32, u32)>,
+    pub(super) ranges: Vec<Range>,
+    pub(super) disagreeing: Vec<Disagreeing>,
+    /// Read before anybody was seen to append them: a key and a place, and who read it.
+    unclaimed: Vec<(u32, u32, u32)>,
+    pub(super) found: Vec<Anomaly>,
+    scratch: Vec<(u32, u32, u32)>,
+}
+
+#[derive(Default)]
+pub(super) struct Order {
+    pub elements: Vec<i64>,
+    pub trusted: u32,
+    /// Some read disagrees, or has an element twice.
+    pub is_disputed: bool,
+}
+
+/// A read that is kept by its length. Two bits say more of it.
+#[derive(Clone, Copy)]
+pub(super) struct Read {
+    pub key: u32,
+    bits: u32,
+}
+
+const DISAGREES: u32 = 1 << 31;
+const AFTER_APPEND: u32 = 1 << 30;
+
+impl Read {
+    /// How much of its key's order it read; if it disagrees, how much before it did.
+    pub(super) fn length(self) -> u32 {
+        self.bits & !(DISAGREES | AFTER_APPEND)
+    }
+
+    pub(super) fn disagrees(self) -> bool {
+        self.bits & DISAGREES != 0
+    }
+
+    /// Its own transaction had appended to this key before.
+    pub(super) fn is_after_append(self) -> bool {
+        self.bits & AFTER_APPEND != 0
+    }
+}
+
+/// A read of all keys from `low` to `high`: those not among its transaction's reads were not there.
+pub(super) struct Range {
+    pub by: u32,
+    pub low: Value,
+    pub high: Value,
+    /// Which of its transaction's reads are of this range.
+    pub reads: std::ops::Range<u32>,
+}
+
+pub(super) struct Disagreeing {
+    pub by: u32,
+    pub key: u32,
+    pub list: Vec<i64>,
+}
+
+/// What a micro-operation says.
+enum Micro<'e> {
+    Append(&'e Value, i64),
+    Read(&'e Value, &'e [Value]),
+    Range([&'e Value; 2], &'e [Value]),
+    /// A read of either kind that was not answered.
+    Unanswered,
+}
+
+impl Lists {
+    pub fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        match self.transactions.push(event)? {
+            Step::Invoked(number, call) => self.on_invoke(number, call),
+            Step::Completed(number, completion) if completion.outcome == Outcome::Ok => self.on_ok(number, completion),
+            Step::Completed(..) | Step::Other => Ok(()),
+        }
+    }
+
+    /// The appends of a transaction, in its order.
+    pub(super) fn appends_of(&self, number: u32) -> std::ops::Range<u32> {
+        let at = number as usize;
+        self.first_append[at]..self.first_append.get(at + 1).copied().unwrap_or(self.append_by.len() as u32)
+    }
+
+    /// The reads of a transaction that is ok, in its order.
+    pub(super) fn reads_of(&self, number: u32) -> &[Read] {
+        let (first, count) = self.first_read[number as usize];
+        &self.reads[first as usize..(first + count) as usize]
+    }
+
+    /// Its transaction appends to the same key again.
+    pub(super) fn is_followed(&self, append: u32) -> bool {
+        let later = append + 1..self.appends_of(self.append_by[append as usize]).end;
+        later.into_iter().any(|later| self.append_key[later as usize] == self.append_key[append as usize])
+    }
+
+    pub(super) fn find(&self, key: u32, element: i64) -> Option<u32> {
+        let is_it =
+            |append: u32| self.append_element[append as usize] == element && self.append_key[append as usize] == key;
+        self.index.find(mix(element as u64, key.into()), is_it)
+    }
+
+    fn on_invoke(&mut self, number: u32, call: &Call) -> Result<(), CheckError> {
+        self.first_append.push(self.append_by.len() as u32);
+        self.first_read.push((0, 0));
+        for item in items(number, &call.value)? {
+            let Micro::Append(key, element) = micro(number, item)? else { continue };
+            let key = self.key(key);
+            if self.find(key, element).is_some() {
+                return Err(misshapen(number, item, "each element appended once to a key"));
+            }
+            let append = self.append_by.len() as u32;
+            self.append_by.push(number);
+            self.append_key.push(key);
+            self.append_element.push(element);
+            self.append_place.push(NONE);
+            let (elements, keys) = (&self.append_element, &self.append_key);
+            self.index.insert(append, |at| mix(elements[at as usize] as u64, keys[at as usize].into()));
+        }
+        Ok(())
+    }
+
+    fn key(&mut self, name: &Value) -> u32 {
+        let key = self.keys.number(name);
+        self.orders.resize_with(self.keys.count(), Order::default);
+        key
+    }
+
+    fn on_ok(&mut self, number: u32, completion: &Completion) -> Result<(), CheckError> {
+        let answers = items(number, &completion.value)?;
+        let first_read = self.reads.len() as u32;
+        let mut appends = self.appends_of(number);
+        // Key, place in the transaction, and what: an append's number, or a read's.
+        let mut steps = std::mem::take(&mut self.scratch);
+        steps.clear();
+        for (place, item) in answers.iter().enumerate() {
+            let place = place as u32;
+            match micro(number, item)? {
+                Micro::Append(key, element) => {
+                    let append = appends.next().filter(|append| {
+                        let at = *append as usize;
+                        self.append_element[at] == element && self.keys.name(self.append_key[at]) == key
+                    });
+                    let append = append.ok_or_else(|| misshapen(number, item, "the appends that were asked for"))?;
+                    steps.push((self.append_key[append as usize], place, append));
+                }
+                Micro::Read(key, list) => {
+                    let key = self.key(key);
+                    steps.push((key, place, self.reads.len() as u32));
+                    self.observe(number, key, list, item)?;
+                }
+                Micro::Range([low, high], pairs) => {
+                    let first = self.reads.len() as u32;
+                    for pair in pairs {
+                        let (key, list) = pair_of(number, pair)?;
+                        if key < low || key > high {
+                            return Err(misshapen(number, pair, "only keys of the range that was asked for"));
+                        }
+                        let key = self.key(key);
+                        steps.push((key, place, self.reads.len() as u32));
+                        self.observe(number, key, list, pair)?;
+                    }
+                    let (low, high) = (low.clone(), high.clone());
+                    let reads = first - first_read..self.reads.len() as u32 - first_read;
+                    self.ranges.push(Range { by: number, low, high, reads });
+                }
+                // A key that is not there has no list yet.
+                Micro::Unanswered if is_single(item) => {
+                    let key = self.key(&item.as_list().expect("it was read as one")[1]);
+                    steps.push((key, place, self.reads.len() as u32));
+                    self.observe(number, key, &[], item)?;
+                }
+                Micro::Unanswered => return Err(misshapen(number, item, "an answer to each read")),
+            }
+        }
+        if appends.next().is_some() {
+            return Err(misshapen(number, &completion.value, "the appends that were asked for"));
+        }
+        self.first_read[number as usize] = (first_read, self.reads.len() as u32 - first_read);
+        steps.sort_unstable();
+        for of_key in steps.chunk_by(|one, two| one.0 == two.0).filter(|of_key| of_key.len() > 1) {
+            self.within(number, answers, of_key)?;
+        }
+        self.absent_own(number, answers)?;
+        self.scratch = steps;
+        Ok(())
+    }
+
+    /// A transaction agrees with itself: what it read or appended of a key, it reads again. And it does not read what it
+    /// appends only later.
+    fn within(&mut self, number: u32, answers: &[Value], steps: &[(u32, u32, u32)]) -> Result<(), CheckError> {
+        // The list that it must read now, or, before its first read, that list's end.
+        let (mut is_whole, mut expected): (bool, Vec<i64>) = (false, Vec::new());
+        let mut has_appended = false;
+        for (at, (key, place, what)) in steps.iter().enumerate() {
+            let item = &answers[*place as usize];
+            if let Micro::Append(_, element) = micro(number, item)? {
+                expected.push(element);
+                has_appended = true;
+                let reads = steps[..at].iter().filter(|(_, place, _)| is_read(&answers[*place as usize]));
+                let position = self.append_place[*what as usize];
+                for (_, _, read) in reads {
+                    if position < self.reads[*read as usize].length() {
+                        let (who, key) = (self.transactions.who(number), self.keys.name(*key).clone());
+                        self.report(Anomaly::FutureRead { who, key, value: element });
+                    }
+                }
+                continue;
+            }
+            let list = list_in(number, item, self.keys.name(*key))?;
+            if has_appended {
+                self.reads[*what as usize].bits |= AFTER_APPEND;
+            }
+            let found: Vec<i64> = list.iter().filter_map(Value::as_int).collect();
+            let agrees = if is_whole { found == expected } else { found.ends_with(&expected) };
+            if !agrees {
+                let (who, key) = (self.transactions.who(number), self.keys.name(*key).clone());
+                let expected = expected.clone().into();
+                let found = found.clone().into();
+                self.report(Anomaly::Internal { who, key, found, expected, is_end: !is_whole });
+            }
+            (is_whole, expected) = (true, found);
+        }
+        Ok(())
+    }
+
+    /// A range read shows what its own transaction appended before.
+    fn absent_own(&mut self, number: u32, answers: &[Value]) -> Result<(), CheckError> {
+        for (place, item) in answers.iter().enumerate() {
+            let Micro::Range([low, high], pairs) = micro(number, item)? else { continue };
+            for earlier in &answers[..place] {
+                let Micro::Append(key, element) = micro(number, earlier)? else { continue };
+                let is_there = pairs.iter().any(|pair| pair_of(number, pair).is_ok_and(|(there, _)| there == key));
+                if low <= key && key <= high && !is_there {
+                    let who = self.transactions.who(number);
+                    let (found, expected) = (Value::List(Vec::new()), vec![element].into());
+                    self.report(Anomaly::Internal { who, key: key.clone(), found, expected, is_end: true });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares a list with what is known of its key, and keeps what is new in it.
+    fn observe(&mut self, number: u32, key: u32, list: &[Value], item: &Value) -> Result<(), CheckError> {
+        let order = &self.orders[key as usize];
+        let known = list.iter().zip(&order.elements).take_while(|(value, element)| value.as_int() == Some(**element));
+        let mut agreed = known.count();
+        let mut disagrees = agreed < order.elements.len() && agreed < list.len();
+        for (place, value) in list.iter().enumerate().skip(agreed) {
+            let Some(element) = value.as_int() else { return Err(misshapen(number, item, "integers in a list")) };
+            let append = self.find(key, element);
+            let first = append.map(|append| self.append_place[append as usize]);
+            let is_again = first.is_some_and(|first| (first as usize) < agreed)
+                || disagrees && list.len() <= REPEATS_MAX && list[agreed..place].contains(value);
+            if is_again {
+                let (reader, key) = (self.transactions.who(number), self.keys.name(key).clone());
+                self.report(Anomaly::DuplicateElements { reader, key, element });
+                disagrees = true;
+            }
+            if disagrees {
+                // It has happened, wherever it belongs.
+                if let Some(append) = append.filter(|_| first == Some(NONE)) {
+                    self.append_place[append as usize] = SEEN;
+                }
+                continue;
+            }
+            match append {
+                Some(append) => self.append_place[append as usize] = place as u32,
+                None => self.unclaimed.push((key, place as u32, number)),
+            }
+            let order = &mut self.orders[key as usize];
+            order.elements.push(element);
+            if !order.is_disputed {
+                order.trusted = order.elements.len() as u32;
+            }
+            agreed += 1;
+        }
+        if disagrees {
+            let order = &mut self.orders[key as usize];
+            order.is_disputed = true;
+            order.trusted = order.trusted.min(agreed as u32);
+            if self.disagreeing.len() < DISAGREEING_MAX {
+                let list = list.iter().filter_map(Value::as_int).collect();
+                self.disagreeing.push(Disagreeing { by: number, key, list });
+            }
+        }
+        self.reads.push(Read { key, bits: agreed as u32 | if disagrees { DISAGREES } else { 0 } });
+        Ok(())
+    }
+
+    /// Elements that were read before they were appended find their append; those that have none are garbage.
+    pub(super) fn claim(&mut self) {
+        for (key, place, reader) in std::mem::take(&mut self.unclaimed) {
+            let element = self.orders[key as usize].elements[place as usize];
+            match self.find(key, element) {
+                Some(append) => self.append_place[append as usize] = place,
+                None => {
+                    let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
+                    self.report(Anomaly::GarbageRead { reader, key, value: element });
+                }
+            }
+        }
+        let evidence: Vec<(u32, u32, i64)> = self.disagreeing.iter().flat_map(Disagreeing::elements).collect();
+        for (key, reader, element) in evidence {
+            if self.find(key, element).is_none() {
+                let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
+                self.report(Anomaly::GarbageRead { reader, key, value: element });
+            }
+        }
+    }
+
+    /// The first of each name is kept.
+    pub(super) fn report(&mut self, anomaly: Anomaly) {
+        if self.found.iter().all(|other| other.name() != anomaly.name()) {
+            self.found.push(anomaly);
+        }
+    }
+
+    /// The first read of each transaction that shows that place of a key's order.
+    pub(super) fn reader_of(&self, key: u32, place: u32) -> Option<u32> {
+        let shows = |read: &Read| read.key == key && read.length() > place;
+        self.transactions.numbers().find(|number| self.reads_of(*number).iter().any(shows))
+    }
+}
+
+impl Disagreeing {
+    fn elements(&self) -> impl Iterator<Item = (u32, u32, i64)> {
+        self.list.iter().map(|element| (self.key, self.by, *element))
+    }
+}
+
+fn items(number: u32, value: &Value) -> Result<&[Value], CheckError> {
+    value.as_list().ok_or_else(|| misshapen(number, value, "a list of micro-operations"))
+}
+
+fn micro(number: u32, item: &Value) -> Result<Micro<'_>, CheckError> {
+    let wrong =
+        || misshapen(number, item, "[\"append\", key, integer], [\"r\", key, list] or [\"rr\", [low, high], pairs]");
+    let Some([name, key, value]) = item.as_list() else { return Err(wrong()) };
+    match (name.as_text(), value) {
+        (Some(functions::MICRO_APPEND), Value::Int(element)) => Ok(Micro::Append(key, *element)),
+        (Some(functions::MICRO_READ | RANGE), Value::Nil) => Ok(Micro::Unanswered),
+        (Some(functions::MICRO_READ), Value::List(list)) => Ok(Micro::Read(key, list)),
+        (Some(RANGE), Value::List(pairs)) => match key.as_list() {
+            Some([low, high]) => Ok(Micro::Range([low, high], pairs)),
+            _ => Err(wrong()),
+        },
+        _ => Err(wrong()),
+    }
+}
+
+/// Of one key.
+fn is_single(item: &Value) -> bool {
+    item.as_list().is_some_and(|parts| parts[0].as_text() == Some(functions::MICRO_READ))
+}
+
+fn is_read(item: &Value) -> bool {
+    item.as_list().is_some_and(|parts| parts[0].as_text() != Some(functions::MICRO_APPEND))
+}
+
+fn pair_of(number: u32, pair: &Value) -> Result<(&Value, &[Value]), CheckError> {
+    match pair.as_list() {
+        Some([key, Value::List(list)]) => Ok((key, list)),
+        _ => Err(misshapen(number, pair, "[key, list]")),
+    }
+}
+
+/// What a read of either kind found of a key.
+fn list_in<'e>(number: u32, item: &'e Value, key: &Value) -> Result<&'e [Value], CheckError> {
+    match micro(number, item)? {
+        Micro::Read(_, list) => Ok(list),
+        Micro::Range(_, pairs) => {
+            let found = pairs.iter().filter_map(|pair| pair_of(number, pair).ok()).find(|(there, _)| *there == key);
+            Ok(found.map_or(&[], |(_, list)| list))
+        }
+        Micro::Append(..) | Micro::Unanswered => Ok(&[]),
+    }
+}
+
+pub(super) fn misshapen(number: u32, found: &Value, expected: &'static str) -> CheckError {
+    let function = functions::TRANSACTION.to_string();
+    CheckError::Shape { operation: number as usize, function, found: found.to_string(), expected }
+}

@@ -1,0 +1,155 @@
+//! List-append.
+
+use proptest::prelude::*;
+use tenet_checker::isolation::{Anomaly, Level, Options, Report, check_lists};
+use tenet_histories::{Event, History, Operation, Value, What};
+
+use crate::brute_force::{LEVELS, State, has_execution, micros};
+use crate::small::{KEYS, list_history, plans};
+use crate::verify::verify;
+
+fn check(history: &History) -> Report {
+    check_lists(history, &Options::default()).unwrap()
+}
+
+type Lists = [Vec<Value>; KEYS as usize];
+
+impl State for Lists {
+    fn apply(&self, operation: &Operation<'_>, last: &Lists) -> Option<Lists> {
+        let (mut own, mut next) = (self.clone(), last.clone());
+        let mut has_written = [false; KEYS as usize];
+        for [name, key, value] in micros(operation) {
+            let key = key.as_int().unwrap() as usize;
+            if name.as_text() == Some("append") {
+                own[key].push(value.clone());
+                next[key].push(value.clone());
+                has_written[key] = true;
+            } else if operation.is_ok() {
+                // What it wrote and reads again is a version, which its append makes of the one before.
+                let is_version = !has_written[key] || own[key] == next[key];
+                if value.as_list().unwrap() != &own[key][..] || !is_version {
+                    return None;
+                }
+            }
+        }
+        Some(next)
+    }
+
+    fn conflict(one: &Operation<'_>, two: &Operation<'_>) -> bool {
+        let writes = |operation: &Operation<'_>, key: &Value| {
+            micros(operation).any(|[name, of, _]| name.as_text() == Some("append") && of == key)
+        };
+        micros(one).any(|[name, key, _]| name.as_text() == Some("append") && writes(two, key))
+    }
+}
+
+/// Each acknowledged append is in the last transaction's reads.
+fn all_is_read(history: &History) -> bool {
+    let operations = history.operations().unwrap();
+    let last = operations.last().unwrap();
+    let is_read = |key: &Value, element: &Value| {
+        micros(last).any(|[_, of, list]| of == key && list.as_list().unwrap().contains(element))
+    };
+    operations.iter().filter(|operation| operation.is_ok()).all(|operation| {
+        micros(operation).all(|[name, key, value]| name.as_text() != Some("append") || is_read(key, value))
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6000))]
+
+    #[test]
+    fn a_level_that_is_ruled_out_has_no_execution((shuffle, plans) in plans(), final_read in any::<bool>()) {
+        let history = list_history(&shuffle, &plans, final_read);
+        let report = check(&history);
+        verify(&history, &report);
+        let out = report.ruled_out();
+        for level in LEVELS.into_iter().filter(|level| out.contains(level)) {
+            prop_assert!(!has_execution(&history, Lists::default(), level), "{level}\n{report}");
+        }
+    }
+
+    #[test]
+    fn with_all_orders_known_levels_are_those_of_brute_force((shuffle, plans) in plans()) {
+        let history = list_history(&shuffle, &plans, true);
+        let report = check(&history);
+        let out = report.ruled_out();
+        prop_assert_eq!(!out.contains(&Level::StrictSerializable), has_execution(&history, Lists::default(), Level::StrictSerializable), "{}", report);
+        if all_is_read(&history) {
+            for level in LEVELS {
+                prop_assert_eq!(!out.contains(&level), has_execution(&history, Lists::default(), level), "{}\n{}", level, report);
+            }
+        }
+    }
+
+    #[test]
+    fn names_do_not_matter((shuffle, plans) in plans()) {
+        let history = list_history(&shuffle, &plans, true);
+        let mut renamed = history.clone();
+        let count = 100;
+        for event in &mut renamed.events {
+            match &mut event.what {
+                What::Invoke { process, call } => {
+                    process.0 = count - process.0;
+                    rename(&mut call.value);
+                }
+                What::Complete { process, completion } => {
+                    process.0 = count - process.0;
+                    rename(&mut completion.value);
+                }
+                _ => {}
+            }
+        }
+        prop_assert_eq!(names(&check(&history)), names(&check(&renamed)));
+    }
+
+    #[test]
+    fn what_happens_at_once_may_be_written_in_any_order((shuffle, plans) in plans(), at in any::<prop::sample::Index>()) {
+        let history = list_history(&shuffle, &plans, true);
+        let at = at.index(history.events.len() - 1);
+        let is_invoke = |event: &Event| matches!(event.what, What::Invoke { .. });
+        let mut swapped = history.clone();
+        if is_invoke(&history.events[at]) == is_invoke(&history.events[at + 1]) {
+            swapped.events.swap(at, at + 1);
+        }
+        prop_assert_eq!(check(&history).ruled_out(), check(&swapped).ruled_out());
+    }
+
+    #[test]
+    fn without_its_reads_a_valid_history_stays_valid((shuffle, plans) in plans(), keep in any::<u16>()) {
+        let history = list_history(&shuffle, &plans, true);
+        // Of a key whose reads disagree not everything is inferred that is true.
+        let is_dispute = |anomaly: &Anomaly| {
+            matches!(anomaly, Anomaly::IncompatibleOrder { .. } | Anomaly::DuplicateElements { .. })
+        };
+        prop_assume!(!check(&history).anomalies.iter().any(is_dispute));
+        let before = check(&history).ruled_out();
+        let mut fewer = history.clone();
+        let mut number = 0;
+        for event in &mut fewer.events {
+            if let What::Complete { completion, .. } = &mut event.what
+                && let Value::List(micros) = &mut completion.value
+            {
+                micros.retain(|micro| {
+                    number += 1;
+                    micro.as_list().unwrap()[0].as_text() == Some("append") || keep >> (number % 16) & 1 == 1
+                });
+            }
+        }
+        for level in check(&fewer).ruled_out() {
+            prop_assert!(before.contains(&level), "{level}: {}", check(&fewer));
+        }
+    }
+}
+
+fn rename(value: &mut Value) {
+    let Value::List(micros) = value else { return };
+    for micro in micros {
+        let Value::List(parts) = micro else { unreachable!() };
+        parts[1] = Value::Text(format!("list {}", 9 - parts[1].as_int().unwrap()));
+    }
+}
+
+fn names(report: &Report) -> (Vec<String>, Vec<Level>) {
+    (report.anomalies.iter().map(|anomaly| anomaly.name()).collect(), report.ruled_out())
+}

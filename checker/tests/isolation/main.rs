@@ -1,0 +1,7 @@
+//! Isolation: the clever checkers against slow obvious ones on histories of a handful of transactions, their proofs against
+//! a verifier that knows nothing of graphs, and what must not change a verdict.
+
+mod brute_force;
+mod lists;
+mod small;
+mod verify;

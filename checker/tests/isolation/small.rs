@@ -1,0 +1,112 @@
+//! Histories of a few transactions, from databases that are honest only at times.
+
+use proptest::prelude::*;
+use tenet_histories::{Call, Completion, Event, Header, History, Outcome, Process, Value, What};
+
+pub const KEYS: i64 = 2;
+
+/// A transaction drawn before its reads are answered: (appends?, key); how it ends; and its lies.
+pub type Plan = (Vec<(bool, i64)>, Outcome, Vec<u8>);
+
+pub fn append(key: i64, element: i64) -> Value {
+    Value::List(vec!["append".into(), key.into(), element.into()])
+}
+
+pub fn read(key: i64, list: Value) -> Value {
+    Value::List(vec!["r".into(), key.into(), list])
+}
+
+pub fn call(asked: Vec<Value>) -> Call {
+    Call { function: "txn".into(), key: Value::Nil, value: Value::List(asked) }
+}
+
+/// Intervals from a shuffle: each transaction's number occurs twice, first to invoke, then to complete. A process is used
+/// again as soon as it is free, so that there are sessions.
+pub fn history_of(shuffle: &[usize], calls: &[(Call, Completion)]) -> History {
+    let mut busy: Vec<Option<usize>> = Vec::new();
+    let mut events = Vec::new();
+    for number in shuffle {
+        let time_ns = events.len() as u64;
+        let (call, completion) = &calls[*number];
+        let what = if let Some(process) = busy.iter().position(|busy| *busy == Some(*number)) {
+            busy[process] = None;
+            What::Complete { process: Process(process as u32), completion: completion.clone() }
+        } else {
+            let process = busy.iter().position(Option::is_none).unwrap_or(busy.len());
+            busy.resize(busy.len().max(process + 1), None);
+            busy[process] = Some(*number);
+            What::Invoke { process: Process(process as u32), call: call.clone() }
+        };
+        events.push(Event { time_ns, what });
+    }
+    History { header: Header::default(), events }
+}
+
+/// Runs plans against a database whose transactions take effect at once when they begin or when they end, or read when they
+/// begin and write when they end. Reads may be some versions behind, and now and then nothing is written at all.
+pub fn list_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> History {
+    let mut lists = vec![Vec::<i64>::new(); KEYS as usize];
+    let mut calls = vec![(Call::default(), Completion::new(Outcome::Fail)); plans.len()];
+    let mut begun = vec![false; plans.len()];
+    let mut element = 0;
+    for number in shuffle {
+        let (plan, outcome, lies) = &plans[*number];
+        let applies = *outcome == Outcome::Ok || *outcome == Outcome::Unknown && lies[0] % 4 < 2;
+        let applies = applies && lies[0] < 250;
+        let (is_late, is_split) = (lies[0] % 2 == 1, lies[1] % 3 == 0);
+        let is_end = std::mem::replace(&mut begun[*number], true);
+        if is_split && is_end && applies {
+            for micro in calls[*number].0.value.as_list().unwrap() {
+                if let [Value::Text(name), Value::Int(key), Value::Int(element)] = micro.as_list().unwrap()
+                    && name == "append"
+                {
+                    lists[*key as usize].push(*element);
+                }
+            }
+        }
+        if is_split && is_end || !is_split && is_end != is_late {
+            continue;
+        }
+        let (mut asked, mut answered) = (Vec::new(), Vec::new());
+        let mut own = lists.clone();
+        for ((appends, key), lie) in plan.iter().zip(lies) {
+            let list = &mut own[*key as usize];
+            if *appends {
+                element += 1;
+                list.push(element);
+                asked.push(append(*key, element));
+                answered.push(append(*key, element));
+            } else {
+                let behind = if *lie < 200 { 0 } else { usize::from(lie % 3) };
+                let seen = list[..list.len() - behind.min(list.len())].to_vec();
+                asked.push(read(*key, Value::Nil));
+                answered.push(read(*key, seen.into()));
+            }
+        }
+        if applies && !is_split {
+            lists = own;
+        }
+        let answer = if *outcome == Outcome::Ok { Value::List(answered) } else { Value::Nil };
+        calls[*number] = (call(asked), Completion { value: answer, ..Completion::new(*outcome) });
+    }
+    let mut shuffle = shuffle.to_vec();
+    if final_read {
+        shuffle.extend([plans.len(), plans.len()]);
+        let asked = (0..KEYS).map(|key| read(key, Value::Nil)).collect();
+        let answered = (0..KEYS).map(|key| read(key, lists[key as usize].clone().into())).collect();
+        calls.push((call(asked), Completion::ok(Value::List(answered))));
+    }
+    history_of(&shuffle, &calls)
+}
+
+pub fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![6 => Just(Outcome::Ok), 1 => Just(Outcome::Fail), 2 => Just(Outcome::Unknown)]
+}
+
+pub fn plans() -> impl Strategy<Value = (Vec<usize>, Vec<Plan>)> {
+    (1usize..6).prop_flat_map(|count| {
+        let micros = prop::collection::vec((any::<bool>(), 0..KEYS), 1..5);
+        let plans = prop::collection::vec((micros, outcomes(), prop::collection::vec(any::<u8>(), 5)), count);
+        (Just((0..count).chain(0..count).collect::<Vec<_>>()).prop_shuffle(), plans)
+    })
+}
