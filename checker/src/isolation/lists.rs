@@ -380,7 +380,7 @@ fn micro(number: u32, item: &Value) -> Result<Micro<'_>, CheckError> {
     let wrong =
         || misshapen(number, item, "[\"append\", key, integer], [\"r\", key, list] or [\"rr\", [low, high], pairs]");
     let Some([name, key, value]) = item.as_list() else { return Err(wrong()) };
-    match (name.as_text(), value) {
+    match (name.as_name(), value) {
         (Some(functions::MICRO_APPEND), Value::Int(element)) => Ok(Micro::Append(key, *element)),
         (Some(functions::MICRO_READ | RANGE), Value::Nil) => Ok(Micro::Unanswered),
         (Some(functions::MICRO_READ), Value::List(list)) => Ok(Micro::Read(key, list)),
@@ -394,11 +394,11 @@ fn micro(number: u32, item: &Value) -> Result<Micro<'_>, CheckError> {
 
 /// Of one key.
 fn is_single(item: &Value) -> bool {
-    item.as_list().is_some_and(|parts| parts[0].as_text() == Some(functions::MICRO_READ))
+    item.as_list().is_some_and(|parts| parts[0].as_name() == Some(functions::MICRO_READ))
 }
 
 fn is_read(item: &Value) -> bool {
-    item.as_list().is_some_and(|parts| parts[0].as_text() != Some(functions::MICRO_APPEND))
+    item.as_list().is_some_and(|parts| parts[0].as_name() != Some(functions::MICRO_APPEND))
 }
 
 fn pair_of(number: u32, pair: &Value) -> Result<(&Value, &[Value]), CheckError> {

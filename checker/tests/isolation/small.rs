@@ -37,7 +37,7 @@ pub fn history_of(shuffle: &[usize], calls: &[(Call, Completion)]) -> History {
             busy[process] = Some(*number);
             What::Invoke { process: Process(process as u32), call: call.clone() }
         };
-        events.push(Event { time_ns, what });
+        events.push(Event::new(time_ns, what));
     }
     History { header: Header::default(), events }
 }
