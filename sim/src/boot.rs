@@ -42,7 +42,10 @@ const NEVER: u64 = u64::MAX;
 
 thread_local! {
     /// Whether a closure of `blocking` or `brief` is running. A simulation is one thread.
-    static IN_WORK: Cell<bool> = const { Cell::new(false) };
+    static WORK: Cell<u64> = const { Cell::new(0) };
+
+    /// How many began on this thread: each has a number of its own, from 1.
+    static WORKS_BEGUN: Cell<u64> = const { Cell::new(0) };
 
     /// Whether what runs has outlived its boot: the rest of the closure in which it died, or a destructor.
     static POSTHUMOUS: Cell<bool> = const { Cell::new(false) };
@@ -54,7 +57,12 @@ pub enum Death {
     /// The world pulled the plug.
     Killed,
     /// The plug was pulled inside this disk operation.
-    CrashPoint { operation: Kind, path: String },
+    CrashPoint {
+        operation: Kind,
+        path: String,
+        /// The file was opened in the same piece of work: this is recovery, or creation.
+        opening: bool,
+    },
     /// The process ended itself at once ([`Seam::halt`]).
     Halted { reason: String },
     /// Its program came to an end.
@@ -310,7 +318,7 @@ impl Boot {
         if self.is_dead() {
             return Err(down());
         }
-        assert!(IN_WORK.get(), "the disk is used outside of Seam::blocking and Seam::brief (S2)");
+        assert!(WORK.get() != 0, "the disk is used outside of Seam::blocking and Seam::brief (S2)");
         self.operations.fetch_add(1, Ordering::Relaxed);
         let left = self.operations_left.load(Ordering::Relaxed);
         if left == NEVER {
@@ -325,7 +333,7 @@ impl Boot {
         if self.dead.swap(true, Ordering::Relaxed) {
             return;
         }
-        POSTHUMOUS.set(IN_WORK.get());
+        POSTHUMOUS.set(WORK.get() != 0);
         let nanos = self.world.now();
         let about = format!("{death:?}");
         self.world.digest.event(Kind::Death, self.who, 0, 0, 0, about.as_bytes());
@@ -345,9 +353,10 @@ impl Boot {
 
     /// Runs a closure of `blocking` or `brief`. `None` if the boot died in it: then its result is nobody's, a panic included.
     pub(crate) fn work(&self, work: Box<dyn FnOnce() + Send>) -> Option<()> {
-        let outer = IN_WORK.replace(true);
+        WORKS_BEGUN.set(WORKS_BEGUN.get() + 1);
+        let outer = WORK.replace(WORKS_BEGUN.get());
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
-        IN_WORK.set(outer);
+        WORK.set(outer);
         POSTHUMOUS.set(false);
         match result {
             _ if self.is_dead() => None,
@@ -360,6 +369,11 @@ impl Boot {
 /// What every operation of a dead boot answers.
 pub(crate) fn down() -> io::Error {
     io::Error::other("the machine is down (simulated crash)")
+}
+
+/// Tells the pieces of disk work of one simulation apart; 0 outside of them.
+pub(crate) fn work_number() -> u64 {
+    WORK.get()
 }
 
 /// Whether what runs now is the rest of a closure, or a destructor, of a dead boot: its panics are nobody's.

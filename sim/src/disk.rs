@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex};
 
 use tenet_seam::{Disk, File, Open, Random, SECTOR_BYTES};
 
-use crate::boot::{Boot, Death};
+use crate::boot::{Boot, Death, work_number};
 use crate::digest::{Kind, outcome};
 
 /// Chance, in percent, that a lost write leaves the growth of its file behind, as zeros.
@@ -620,7 +620,7 @@ impl SimDisk {
             work(state)
         });
         self.boot.event(kind, 0, number, outcome(&result), path.as_bytes());
-        if last { self.boot.die_at(kind, path) } else { result }
+        if last { self.boot.die_at(kind, path, false) } else { result }
     }
 }
 
@@ -628,7 +628,7 @@ impl Disk for SimDisk {
     fn open(&self, path: &str, how: Open) -> io::Result<Arc<dyn File>> {
         let new = u64::from(how == Open::New);
         let image = self.operate(Kind::DiskOpen, path, new, |state| state.open(path, how))?;
-        Ok(Arc::new(SimFile { boot: self.boot.clone(), path: path.to_string(), image }))
+        Ok(Arc::new(SimFile { boot: self.boot.clone(), path: path.to_string(), image, opened_in: work_number() }))
     }
 
     fn create_dir(&self, path: &str) -> io::Result<()> {
@@ -656,7 +656,7 @@ impl Disk for SimDisk {
     fn sync_dir(&self, path: &str) -> io::Result<()> {
         let last = self.boot.count_disk_operation()?;
         if last {
-            return self.boot.die_at(Kind::DiskSyncDir, path);
+            return self.boot.die_at(Kind::DiskSyncDir, path, false);
         }
         let result = self.boot.machine.disk.with(|state| {
             state.cost.syncs += 1;
@@ -671,9 +671,14 @@ struct SimFile {
     boot: Arc<Boot>,
     path: String,
     image: Arc<Image>,
+    opened_in: u64,
 }
 
 impl SimFile {
+    fn die_at<T>(&self, kind: Kind) -> io::Result<T> {
+        self.boot.die_at(kind, &self.path, self.opened_in == work_number())
+    }
+
     fn event(&self, kind: Kind, number: u64, result: u64, bytes: &[u8]) {
         self.boot.event(kind, self.image.number, number, result, bytes);
     }
@@ -681,7 +686,7 @@ impl SimFile {
     /// An operation that reads: a crash point on it simply stops there.
     fn read<T>(&self, kind: Kind, number: u64, work: impl FnOnce(&Data) -> io::Result<T>) -> io::Result<T> {
         if self.boot.count_disk_operation()? {
-            return self.boot.die_at(kind, &self.path);
+            return self.die_at(kind);
         }
         self.boot.machine.disk.with(|state| {
             state.cost.reads += 1;
@@ -715,7 +720,7 @@ impl File for SimFile {
             state.write(&self.image, offset, bytes)
         });
         self.event(Kind::DiskWrite, offset, outcome(&result), bytes);
-        if last { self.boot.die_at(Kind::DiskWrite, &self.path) } else { result }
+        if last { self.die_at(Kind::DiskWrite) } else { result }
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
@@ -725,13 +730,13 @@ impl File for SimFile {
             state.set_len(&self.image, len)
         });
         self.event(Kind::DiskSetLen, len, outcome(&result), &[]);
-        if last { self.boot.die_at(Kind::DiskSetLen, &self.path) } else { result }
+        if last { self.die_at(Kind::DiskSetLen) } else { result }
     }
 
     fn sync(&self) -> io::Result<()> {
         // A crash inside a sync: nothing of it is promised, everything of it may have happened.
         if self.boot.count_disk_operation()? {
-            return self.boot.die_at(Kind::DiskSync, &self.path);
+            return self.die_at(Kind::DiskSync);
         }
         let result = self.boot.machine.disk.with(|state| {
             state.cost.syncs += 1;
@@ -744,8 +749,8 @@ impl File for SimFile {
 
 impl Boot {
     /// The crash point is reached: the machine dies inside this operation.
-    fn die_at<T>(self: &Arc<Boot>, kind: Kind, path: &str) -> io::Result<T> {
-        self.die(Death::CrashPoint { operation: kind, path: path.to_string() });
+    fn die_at<T>(self: &Arc<Boot>, kind: Kind, path: &str, opening: bool) -> io::Result<T> {
+        self.die(Death::CrashPoint { operation: kind, path: path.to_string(), opening });
         Err(crate::boot::down())
     }
 }

@@ -161,11 +161,11 @@ impl Plan {
         let silent_percent = *pick(&mut ground, &[0, 50, 100]);
         let fitting = rate_max(clients, latency_us, disk.sync_us);
         let mut density = stream("density");
-        // Who wishes for a rate knows better.
-        let dense = density.chance(DENSE_PERCENT) && wishes.rate.is_none();
-        let rate = if dense { fitting * density.between(DENSITY.0, DENSITY.1) as f64 } else { rate.min(fitting) };
         // A database that somebody makes is refused to all others until it is ready.
         let makes_tenants = wishes.workload.as_deref().unwrap_or(workload) == tenet_histories::workloads::TENANTS;
+        // Who wishes for a rate knows better.
+        let dense = density.chance(DENSE_PERCENT) && wishes.rate.is_none() && !makes_tenants;
+        let rate = if dense { fitting * density.between(DENSITY.0, DENSITY.1) as f64 } else { rate.min(fitting) };
         let mut weather = stream("weather");
         let plan = Plan {
             seed,

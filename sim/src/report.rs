@@ -70,8 +70,10 @@ pub struct Crashes {
     pub all: u64,
     pub unsynced: u64,
     pub torn: u64,
-    /// Inside a write or sync of a store: in a commit, or in a recovery.
+    /// Inside a write or sync of a store that had been opened before: in a commit.
     pub in_store: u64,
+    /// Inside a write or sync of a store that was just being opened: made, or recovered.
+    pub in_opening: u64,
     /// Inside a write or sync of the log: in an append.
     pub in_wal: u64,
     /// Ended by themselves.
@@ -82,16 +84,19 @@ impl Crashes {
     fn of(obituaries: &[Obituary]) -> Crashes {
         let count =
             |test: &dyn Fn(&Obituary) -> bool| obituaries.iter().filter(|obituary| test(obituary)).count() as u64;
-        let inside = |obituary: &Obituary, file: &dyn Fn(&str) -> bool| match &obituary.death {
-            Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path } => file(path),
+        let inside = |obituary: &Obituary, file: &dyn Fn(&str, bool) -> bool| match &obituary.death {
+            Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path, opening } => {
+                file(path, *opening)
+            }
             Death::CrashPoint { .. } | Death::Killed | Death::Halted { .. } | Death::Exited { .. } => false,
         };
         Crashes {
             all: obituaries.len() as u64,
             unsynced: count(&|obituary| obituary.crash.pending_bytes > 0),
             torn: count(&|obituary| obituary.crash.torn > 0),
-            in_store: count(&|obituary| inside(obituary, &|path| path.ends_with(STORE_SUFFIX))),
-            in_wal: count(&|obituary| inside(obituary, &|path| path.starts_with(WAL_PREFIX))),
+            in_store: count(&|obituary| inside(obituary, &|path, opening| path.ends_with(STORE_SUFFIX) && !opening)),
+            in_opening: count(&|obituary| inside(obituary, &|path, opening| path.ends_with(STORE_SUFFIX) && opening)),
+            in_wal: count(&|obituary| inside(obituary, &|path, _| path.starts_with(WAL_PREFIX))),
             halted: count(&|obituary| matches!(obituary.death, Death::Halted { .. })),
         }
     }
@@ -235,8 +240,15 @@ impl fmt::Display for Report {
         let crashes = self.crashes;
         writeln!(
             f,
-            "crashes    {}: {} with unsynced bytes, {} with torn writes, {} inside a store's commit, {} inside an append; {} ended themselves",
-            crashes.all, crashes.unsynced, crashes.torn, crashes.in_store, crashes.in_wal, crashes.halted,
+            "crashes    {}: {} with unsynced bytes, {} with torn writes, {} inside a store's commit, {} while one was opened, {} inside \
+             an append; {} ended themselves",
+            crashes.all,
+            crashes.unsynced,
+            crashes.torn,
+            crashes.in_store,
+            crashes.in_opening,
+            crashes.in_wal,
+            crashes.halted,
         )?;
         writeln!(
             f,

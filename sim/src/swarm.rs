@@ -270,11 +270,13 @@ impl Sums {
         line(
             "crashes",
             format!(
-                "{}: {} with unsynced bytes, {} with torn writes, {} inside a store's commit, {} inside an append",
+                "{}: {} with unsynced bytes, {} with torn writes, {} inside a store's commit, {} while one was \
+                 opened, {} inside an append",
                 self.sum(|report| report.crashes.all),
                 self.sum(|report| report.crashes.unsynced),
                 self.sum(|report| report.crashes.torn),
                 self.sum(|report| report.crashes.in_store),
+                self.sum(|report| report.crashes.in_opening),
                 self.sum(|report| report.crashes.in_wal),
             ),
         );

@@ -32,7 +32,7 @@ impl Fault for CrashPoint {
             () = field.sim.sleep(WAIT) => node.disarm_crash_point(),
         }
         let died = field.sim.obituary(&node.name, boot);
-        if let Some(Death::CrashPoint { operation, path }) = died.map(|obituary| obituary.death) {
+        if let Some(Death::CrashPoint { operation, path, .. }) = died.map(|obituary| obituary.death) {
             field.struck(self.name(), &format!("{} inside {operation:?} of {path}", node.name));
         }
     }

@@ -156,7 +156,7 @@ fn torment(seed: u64, quick_repair: bool, lying: bool) -> Result<[u64; 3], Strin
     });
     let obituaries = finished.result.map_err(|broken| broken.to_string())?;
     let count = |test: &dyn Fn(&crate::boot::Obituary) -> bool| obituaries.iter().filter(|o| test(o)).count() as u64;
-    let inside = |death: &Death| matches!(death, Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path } if path == "db");
+    let inside = |death: &Death| matches!(death, Death::CrashPoint { operation: Kind::DiskWrite | Kind::DiskSync | Kind::DiskSetLen, path, .. } if path == "db");
     Ok([count(&|o| o.crash.pending_bytes > 0), count(&|o| o.crash.torn > 0), count(&|o| inside(&o.death))])
 }
 
