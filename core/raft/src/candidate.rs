@@ -2,7 +2,7 @@
 //!
 //! A replica that cannot hear its leader, but whose messages arrive, would depose it again and again; so it first asks in
 //! a term that it does not enter (pre-vote, thesis §9.6), and whoever hears a leader says no. Its own vote counts once it is
-//! durable, like any other.
+//! durable, like any other; so whoever's disk hangs does not even ask, for it could not win.
 
 use std::collections::BTreeSet;
 
@@ -163,8 +163,14 @@ impl Raw<Candidate> {
     }
 }
 
-/// Asks all others whether they would vote for us; begins anew if we were asking or standing already.
+/// Asks all others whether they would vote for us; begins anew if we were asking or standing already. With a disk that hangs we
+/// wait for one more timeout instead, as a follower of nobody.
 fn canvass(mut core: Core) -> Node {
+    if core.is_stalled() {
+        mark!("raft: does not stand, its disk is stalled");
+        let role = Follower::new(&core, None);
+        return Node::Follower(Raw { core, role });
+    }
     let term = core.hard_state.term.next();
     let last = core.log.last();
     for peer in core.peers() {

@@ -9,6 +9,11 @@
 //! Time: each follower hears something at least every `heartbeat_ticks`; while appends and their acks flow, no heartbeats
 //! are sent. A leader that has not heard a quorum for `election_ticks` steps down (check-quorum), so that one that can send
 //! but not hear does not hold the others, who keep pre-votes off for its sake, hostage.
+//!
+//! Nor may one whose disk hangs. Its heartbeats rest on no disk, so the others stay loyal, and they commit without it; but it
+//! applies nothing that its own disk does not hold (R5), and so answers no commit and no read of what was committed. It steps
+//! down once its disk has owed an answer for two election timeouts (`Core::is_stalled`), and does not stand before it has got
+//! one. A shorter stall costs less than an election, and a slow disk that answers is none.
 
 use std::collections::VecDeque;
 
@@ -73,6 +78,11 @@ impl Raw<Leader> {
     }
 
     pub(crate) fn on_tick(mut self) -> Node {
+        if self.core.is_stalled() {
+            mark!("raft: leader with a stalled disk steps down");
+            let term = self.core.hard_state.term;
+            return Node::Follower(self.step_down(term, None));
+        }
         self.role.check_ticks += 1;
         if self.role.check_ticks >= self.core.config.election_ticks {
             self.role.check_ticks = 0;
@@ -375,6 +385,7 @@ impl Raw<Leader> {
             "the no-op is not of our term"
         );
         assert!(self.core.hard_state.vote == Some(self.core.config.me), "leads without its own vote");
+        assert!(!self.core.is_stalled(), "R8: leads with a disk that hangs");
         assert!(self.role.progress.iter().map(|(peer, _)| *peer).eq(self.core.peers()), "progress of strangers");
         for (_, progress) in &self.role.progress {
             progress.invariants(last);

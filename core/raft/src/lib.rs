@@ -20,6 +20,7 @@
 //!      leader's no-op is applied, and the read index is applied.
 //!  R7  A proposal is answered exactly once: `Committed`, `Dropped` (another entry is committed at its index), `Refused`
 //!      (never appended) or `Unknown` (leadership was lost; it may still commit).
+//!  R8  A replica whose disk has owed an answer for two election timeouts neither leads nor stands, unless it is the only voter.
 //!
 //! Sources: Ongaro & Ousterhout (ATC '14), Ongaro's thesis §§6.4 (reads), 9.6 (pre-vote), 10.2.1 (parallel disk write).
 //! Deliberately missing for now: joint consensus, leader transfer, learners, leases.

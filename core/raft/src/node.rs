@@ -7,7 +7,7 @@
 //!   └──────────┘           └──────────────┘ ◀─────── └───────────┘              └────────┘
 //!        ▲                        │          timeout       │                         │
 //!        └────────────────────────┴────────────────────────┴─────────────────────────┘
-//!              higher term seen; a leader of this term heard; (leader) quorum not heard
+//!              higher term seen; a leader of this term heard; (leader) quorum not heard, own disk not heard
 //! ```
 //! One step takes one input. Roles write what they want done into the `Outbox`; `Core::finish` turns it into `Effects`: it
 //! opens the ticket, decides for each message whether it may leave now, and names what may be applied.
@@ -164,7 +164,8 @@ impl Node {
         }
     }
 
-    fn on_tick(self) -> Node {
+    fn on_tick(mut self) -> Node {
+        self.core_mut().tickets.on_tick();
         match self {
             Node::Follower(raw) => raw.on_tick(),
             Node::PreCandidate(raw) => raw.on_tick(),
@@ -370,6 +371,12 @@ impl Core {
             return 1;
         }
         self.config.election_ticks + (self.luck % u64::from(self.config.election_ticks)) as u32
+    }
+
+    /// The disk hangs: it has owed an answer for longer than any follower waits for a silent leader. Whoever is alone has nobody
+    /// to make room for.
+    pub fn is_stalled(&self) -> bool {
+        self.config.voters.len() > 1 && self.tickets.unanswered_ticks() >= 2 * self.config.election_ticks
     }
 
     pub fn send(&mut self, rest: Rest, to: ReplicaId, message: Message) {

@@ -14,6 +14,9 @@
 //! needs: an ack of entries that are durable does not wait for later ones, and an ack of a heartbeat never waits for
 //! entries, so that a slow disk does not look like a dead node.
 //!
+//! A disk that answers nothing while a ticket is open hangs. Whoever answers, however late, is alive: the count begins anew with
+//! each answer, so that a disk that is only slow is never taken for a dead one because of what is queued.
+//!
 //! Invariants
 //!  T1  Tickets ascend; `log` of open ones never descends, and is at least `durable`.
 //!  T2  `durable` names a prefix of the log as it is now.
@@ -32,6 +35,8 @@ pub(crate) struct Tickets {
     durable: LogIndex,
     last: Ticket,
     open: VecDeque<Open>,
+    /// Ticks for which a ticket was open and none was answered.
+    unanswered_ticks: u32,
 }
 
 #[derive(Clone, Debug)]
@@ -57,7 +62,7 @@ pub(crate) enum Rest {
 
 impl Tickets {
     pub fn new(handed: HardState, durable: LogIndex) -> Tickets {
-        Tickets { handed, durable, last: Ticket(0), open: VecDeque::new() }
+        Tickets { handed, durable, last: Ticket(0), open: VecDeque::new(), unanswered_ticks: 0 }
     }
 
     pub fn handed(&self) -> HardState {
@@ -91,12 +96,21 @@ impl Tickets {
         }
     }
 
+    pub fn on_tick(&mut self) {
+        self.unanswered_ticks = if self.open.is_empty() { 0 } else { self.unanswered_ticks.saturating_add(1) };
+    }
+
+    pub fn unanswered_ticks(&self) -> u32 {
+        self.unanswered_ticks
+    }
+
     /// The disk has answered `ticket`, and so all before it. Returns the last snapshot among them.
     pub fn close(&mut self, ticket: Ticket) -> Option<SnapshotMeta> {
         assert!(ticket <= self.last, "{ticket:?} was never opened");
         let mut snapshot = None;
         while self.open.front().is_some_and(|open| open.ticket <= ticket) {
             let open = self.open.pop_front().expect("there is a front");
+            self.unanswered_ticks = 0;
             self.durable = self.durable.max(open.log);
             snapshot = open.snapshot.or(snapshot);
         }

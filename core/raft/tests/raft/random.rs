@@ -24,17 +24,19 @@ const ACTIONS: u64 = 2000;
 const LIVENESS_TIMEOUTS_MAX: u32 = 30;
 
 /// Places that the seeds must reach. (Four more are reached by `src/node/tests.rs` alone.)
-const RARE: [&str; 29] = [
+const RARE: [&str; 31] = [
     "raft: ack asked for again",
     "raft: append begins before the base",
     "raft: append conflict",
     "raft: bare probe",
     "raft: candidate yields to a leader",
     "raft: committed before the leader's own disk answered",
+    "raft: does not stand, its disk is stalled",
     "raft: elected",
     "raft: election without a winner",
     "raft: entries of an older term are not counted",
     "raft: leader steps down",
+    "raft: leader with a stalled disk steps down",
     "raft: pre-candidate yields to a leader",
     "raft: pre-vote refused, a leader is heard",
     "raft: pre-vote refused, log behind",

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use seam::{Boot, World, seam};
 use tenet_seam::fake::FakeDisk;
 use tenet_shard::*;
@@ -73,6 +74,7 @@ impl Cluster {
             world: self.world.clone(),
             alive: Arc::new(AtomicBool::new(true)),
             halted: Arc::new(Mutex::new(None)),
+            hanging: Arc::default(),
         });
         let seam = seam(&boot, disk.clone());
         let wal = Arc::new(Wal::open(disk.clone(), "wal", self.wal).unwrap());
@@ -143,30 +145,46 @@ impl Cluster {
         (running.shards.clone(), running.boot.alive.clone())
     }
 
-    /// Runs one request on a node to its end.
-    fn ask<T: Send + 'static>(
+    fn view(&self, n: usize) -> ReplicaView {
+        self.client(n).0.host().views.get(TARGET.shard).expect("its replica is open")
+    }
+
+    /// Its disk answers nothing any more, and fails nothing; or it does again.
+    fn hang(&self, n: usize, hanging: bool) {
+        self.machines[n].running.as_ref().unwrap().boot.hanging.store(hanging, Ordering::SeqCst);
+    }
+
+    fn halted(&self, n: usize) -> Option<String> {
+        self.machines[n].running.as_ref().unwrap().boot.halted.lock().unwrap().clone()
+    }
+
+    /// Begins a request on a node; its answer will be in the slot.
+    fn begin<T: Send + 'static>(
         &self,
         n: usize,
-        request: impl FnOnce(Arc<Shards>) -> futures::future::BoxFuture<'static, T>,
-    ) -> Option<T> {
+        request: impl FnOnce(Arc<Shards>) -> BoxFuture<'static, T>,
+    ) -> Arc<Mutex<Option<T>>> {
         let (shards, alive) = self.client(n);
         let result = Arc::new(Mutex::new(None));
         let (slot, future) = (result.clone(), request(shards));
         self.world.spawn(&alive, Box::pin(async move { *slot.lock().unwrap() = Some(future.await) }));
+        result
+    }
+
+    /// Runs one request on a node to its end.
+    fn ask<T: Send + 'static>(
+        &self,
+        n: usize,
+        request: impl FnOnce(Arc<Shards>) -> BoxFuture<'static, T>,
+    ) -> Option<T> {
+        let result = self.begin(n, request);
         let done = result.clone();
         self.world.run_until(Duration::from_secs(30), move || done.lock().unwrap().is_some());
         result.lock().unwrap().take()
     }
 
     fn put(&self, n: usize, key: &[u8], value: &[u8]) -> Result<Timestamp, ShardError> {
-        static SEQUENCE: AtomicU64 = AtomicU64::new(1);
-        let commit = CommitRequest {
-            request: RequestId { session: 7, sequence: SEQUENCE.fetch_add(1, Ordering::SeqCst) },
-            snapshot: Timestamp::ZERO,
-            reads: ReadSet::default(),
-            catalog: CatalogVersion(0),
-            writes: vec![Write { key: Key(key.to_vec()), value: Some(value.to_vec()) }],
-        };
+        let commit = write(key, value);
         self.ask(n, |shards| Box::pin(async move { shards.commit(TARGET, commit).await })).expect("an answer in 30 s")
     }
 
@@ -213,6 +231,18 @@ fn small() -> Limits {
         snapshot_retry_ticks: 10,
         snapshot_piece_bytes: 100,
         ..Limits::default()
+    }
+}
+
+/// A commit that reads nothing, and so conflicts with nothing.
+fn write(key: &[u8], value: &[u8]) -> CommitRequest {
+    static SEQUENCE: AtomicU64 = AtomicU64::new(1);
+    CommitRequest {
+        request: RequestId { session: 7, sequence: SEQUENCE.fetch_add(1, Ordering::SeqCst) },
+        snapshot: Timestamp::ZERO,
+        reads: ReadSet::default(),
+        catalog: CatalogVersion(0),
+        writes: vec![Write { key: Key(key.to_vec()), value: Some(value.to_vec()) }],
     }
 }
 
@@ -267,6 +297,47 @@ fn a_replica_that_differs_from_its_leader_ends_its_node_when_it_gets_there() {
     }
     cluster.run(500);
     assert!(halted().is_some_and(|why| why.contains("differs from its leader")));
+}
+
+#[test]
+fn a_leader_whose_disk_hangs_makes_room_and_a_short_stall_deposes_nobody() {
+    let cluster = Cluster::new(5, Limits::default(), WalOptions::default());
+    cluster.put(0, &key(1), b"before").unwrap();
+    let leader = (0..3).find(|n| cluster.view(*n).leading).unwrap();
+    let other = (leader + 1) % 3;
+    let term = cluster.view(leader).term;
+
+    let limits = Limits::default();
+    let timeout_ms = u64::from(limits.election_ticks) * limits.tick.as_millis() as u64;
+    cluster.hang(leader, true);
+    let commit = write(&key(2), b"in a stall");
+    let slow = cluster.begin(other, |shards| Box::pin(async move { shards.commit(TARGET, commit).await }));
+    cluster.run(timeout_ms);
+    assert_eq!(*slow.lock().unwrap(), None, "it waits for the leader's disk");
+    cluster.hang(leader, false);
+    cluster.run(timeout_ms);
+    assert!(slow.lock().unwrap().take().is_some_and(|outcome| outcome.is_ok()));
+    assert!(cluster.view(leader).leading && cluster.view(leader).term == term);
+
+    // Something waits for the disk; whoever asked does not know its outcome.
+    cluster.hang(leader, true);
+    let lost = cluster.put(other, &key(3), b"perhaps");
+    assert_eq!(lost, Err(ShardError::Unknown));
+    cluster.put(other, &key(4), b"by another leader").unwrap();
+    assert!(!cluster.view(leader).leading);
+    // Far longer than any timeout: it does not disturb those who can.
+    let term = cluster.view(other).term;
+    cluster.run(20 * timeout_ms);
+    cluster.put(other, &key(5), b"still").unwrap();
+    assert_eq!(cluster.view(other).term, term);
+
+    cluster.hang(leader, false);
+    cluster.run(3000);
+    assert_eq!(cluster.view(leader).meta.applied, cluster.view(other).meta.applied);
+    for (k, value) in [(1, "before"), (2, "in a stall"), (4, "by another leader"), (5, "still")] {
+        assert_eq!(cluster.get(leader, &key(k)).unwrap().as_deref(), Some(value.as_bytes()));
+    }
+    assert!((0..3).all(|n| cluster.halted(n).is_none()));
 }
 
 #[test]

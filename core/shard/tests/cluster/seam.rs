@@ -73,6 +73,11 @@ impl World {
         Task::new(Box::new(Control(cell)))
     }
 
+    pub fn sleep(self: &Arc<Self>, duration: Duration) -> BoxFuture<'static, ()> {
+        let until = self.now.load(Ordering::SeqCst) + duration.as_nanos() as u64;
+        Box::pin(Sleep { world: self.clone(), until, id: None })
+    }
+
     /// Runs until `done` says so, or nothing can happen any more, or virtual time is over.
     pub fn run_until(self: &Arc<Self>, limit: Duration, done: impl Fn() -> bool) {
         let end = self.now.load(Ordering::SeqCst) + limit.as_nanos() as u64;
@@ -154,6 +159,8 @@ pub struct Boot {
     pub world: Arc<World>,
     pub alive: Arc<AtomicBool>,
     pub halted: Arc<Mutex<Option<String>>>,
+    /// Blocking work waits as long as this is set: the disk answers nothing and fails nothing.
+    pub hanging: Arc<AtomicBool>,
 }
 
 impl Clock for Boot {
@@ -166,8 +173,7 @@ impl Clock for Boot {
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
-        let until = self.world.now.load(Ordering::SeqCst) + duration.as_nanos() as u64;
-        Box::pin(Sleep { world: self.world.clone(), until, id: None })
+        self.world.sleep(duration)
     }
 }
 
@@ -192,9 +198,12 @@ impl Tasks for Boot {
 
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let latency = Duration::from_micros(50 + self.world.draw() % 2000);
-        let (before, alive) = (self.sleep(latency), self.alive.clone());
+        let (world, alive, hanging) = (self.world.clone(), self.alive.clone(), self.hanging.clone());
         Box::pin(async move {
-            before.await;
+            world.sleep(latency).await;
+            while hanging.load(Ordering::SeqCst) {
+                world.sleep(Duration::from_millis(5)).await;
+            }
             work();
             if !alive.load(Ordering::SeqCst) {
                 std::future::pending::<()>().await;
