@@ -242,6 +242,8 @@ pub struct Status {
     pub serving: bool,
     pub commit: LogIndex,
     pub applied: LogIndex,
+    /// The own disk has answered for the log up to here.
+    pub durable: LogIndex,
     pub last: SnapshotMeta,
     /// Per voter, as the leader knows it: the last index known to be durable there. Empty elsewhere.
     pub matched: Vec<(ReplicaId, LogIndex)>,

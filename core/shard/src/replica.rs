@@ -6,11 +6,13 @@
 //!
 //! Invariants
 //!  P1  Every commit and read is answered exactly once; a replica that is dropped answers what is left (unknown, not leader).
-//!  P2  A payload is kept from its append until it is applied and the cache is full: what can be sent or applied soon needs
-//!      no disk.
+//!  P2  A payload is kept from its append until the cache is full. Applied ones go first, the oldest of them first; then, at a
+//!      follower whose store is slower than its log, the newest that are durable, which are applied last and read back for that.
+//!      What can be sent or applied soon needs no disk. A leader's are bounded by what it admits.
 //!  P3  A message that waits for a ticket leaves after that ticket's sync, or never.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
 use std::sync::Arc;
 
 use tenet_raft::{
@@ -434,6 +436,7 @@ impl Replica {
             }
         }
         let mut work = self.step(Input::Persisted(ticket), luck);
+        self.trim_cache();
         released.send.append(&mut work.send);
         released.load.append(&mut work.load);
         Work { send: released.send, load: released.load, ..work }
@@ -575,13 +578,23 @@ impl Replica {
         self.step(Input::Applied(last), luck)
     }
 
-    /// Drops applied payloads beyond the cache's bound, oldest first (P2).
+    /// Drops payloads beyond the cache's bound (P2).
     fn trim_cache(&mut self) {
+        let applied = self.meta.applied;
         while self.cache_bytes > self.limits.cache_bytes_max
             && let Some(first) = self.cache.first_entry()
-            && *first.key() <= self.meta.applied
+            && *first.key() <= applied
         {
             self.cache_bytes -= first.remove().payload.len();
+        }
+        // What is applied here is durable here (R5).
+        let unapplied = (Bound::Excluded(applied), Bound::Included(self.status.durable));
+        while self.cache_bytes > self.limits.cache_bytes_max
+            && !self.status.leading
+            && let Some((&last, _)) = self.cache.range(unapplied).next_back()
+        {
+            mark!("shard: payload dropped before it was applied");
+            self.cache_bytes -= self.cache.remove(&last).expect("it was just there").payload.len();
         }
     }
 
@@ -659,3 +672,6 @@ impl Replica {
 fn range_term(range: &LogRange, index: LogIndex) -> Term {
     range.runs.iter().rev().find(|run| run.first <= index).expect("runs cover the range").term
 }
+
+#[cfg(test)]
+mod tests;
