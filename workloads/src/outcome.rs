@@ -60,7 +60,7 @@ pub const RULES: &[Rule] = &[
     rule("55P03", Treatment::Refused, "a lock was not to be had; nothing was proposed"),
     rule("57P03", Treatment::Refused, "no leader, or the node is starting or stopping: refused before proposal"),
     rule("53300", Treatment::Refused, "too many connections: refused before any statement"),
-    rule("53000", Treatment::Refused, "too many commits in flight: refused before proposal"),
+    rule("53000", Treatment::Refused, "more is asked at once than a leader takes: refused before proposal"),
     rule("53200", Treatment::Refused, "over the statement's memory limit, which is before proposal"),
     rule("57014", Treatment::Refused, "cancelled: a cancel that comes after proposal must be ignored, or answer 08007"),
     rule("08001", Treatment::Refused, "could not connect: no statement was sent"),

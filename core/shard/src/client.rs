@@ -84,8 +84,8 @@ pub enum ShardError {
     /// The data cannot be read; says what and where.
     #[error("damaged data: {0}")]
     Damaged(String),
-    /// More commits wait for their outcome than the shard's leader takes. Nothing happened.
-    #[error("too many commits in flight")]
+    /// More commits wait for their outcome, or more calls are in service, than the shard's leader takes. Nothing happened.
+    #[error("more is asked of the shard at once than it takes")]
     Busy,
 }
 

@@ -262,7 +262,7 @@ impl Shards {
         }
         match self.transport.call(node, Call::Shard(target, request)).await? {
             Answer::Shard(response) => Ok(response),
-            Answer::Snapshot { .. } => Err(CallError::Lost),
+            Answer::Snapshot { .. } | Answer::Refused => Err(CallError::Lost),
         }
     }
 
@@ -279,6 +279,7 @@ impl Shards {
                 Some(None) | None => return Err(ShardError::Gone),
             };
             let node = hint.take().unwrap_or_else(|| nodes[attempt % nodes.len()]);
+            let mut refused = false;
             match self.seam.timeout(timeout, self.ask(node, target, request.clone())).await {
                 Ok(Ok(Response::NotLeader { leader })) => {
                     hint = nodes.into_iter().find(|node| node.0 == leader);
@@ -286,6 +287,10 @@ impl Shards {
                 Ok(Ok(Response::Error(error))) => return Err(error),
                 Ok(Ok(response)) => return Ok(response),
                 Ok(Err(CallError::NotSent)) => {}
+                Ok(Err(CallError::Refused)) => {
+                    mark!("gateway: asked again of a node that has too many calls");
+                    (hint, refused) = (self.first_choice(&target, &request), true);
+                }
                 Ok(Err(CallError::Lost)) | Err(_) if commit => {
                     mark!("gateway: commit without an answer");
                     return Err(ShardError::Unknown);
@@ -293,6 +298,9 @@ impl Shards {
                 Ok(Err(CallError::Lost)) | Err(_) => mark!("gateway: read without an answer"),
             }
             let waited = self.seam.clock.now().since(started);
+            if waited > PATIENCE && refused {
+                return Err(ShardError::Busy);
+            }
             if waited > PATIENCE {
                 return Err(ShardError::Unavailable(format!(
                     "no leader of {} found in {} s",

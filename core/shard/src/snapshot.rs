@@ -19,7 +19,7 @@ use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId, Term, mark, unexpected};
 
 use crate::host::{HostHandle, HostInput, SnapshotOffer};
 use crate::storage::Staged;
-use crate::transport::Transport;
+use crate::transport::{CallError, Transport};
 use crate::wire::{Answer, Call, SnapshotPiece};
 
 /// A piece that is not answered within this time ends the stream; the leader offers another.
@@ -98,7 +98,8 @@ impl Outgoing {
             match seam.timeout(PIECE_TIMEOUT, transport.call(offer.node, Call::Snapshot(piece))).await {
                 Ok(Ok(Answer::Snapshot { go_on: true })) => {}
                 Ok(Ok(_)) => return Err("the receiver declined"),
-                Ok(Err(_)) => return Err("the connection broke"),
+                Ok(Err(CallError::Refused)) => return Err("the receiver has too many calls in service"),
+                Ok(Err(CallError::NotSent | CallError::Lost)) => return Err("the connection broke"),
                 Err(_) => return Err("the receiver is silent"),
             }
             if resume.is_none() {

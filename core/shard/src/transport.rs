@@ -8,6 +8,8 @@
 //!  N1  A call answered [`CallError::NotSent`] was never given to a connection: its effects cannot exist.
 //!  N2  A link that brought nothing for [`SILENCE_MAX`] is closed (a hung connection must not hold a shard hostage).
 //!  N3  Every queue is bounded: mail per link, calls in service per link.
+//!  N4  Whoever reads a link waits for nothing but bytes. A call beyond the bound is refused at once: the acks that those in
+//!      service wait for may stand behind it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,7 +33,7 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(3);
 /// Messages that wait for one link; beyond it mail is dropped and calls wait.
 const QUEUE_MAX: usize = 4096;
 
-/// Calls of one peer that are in service at once; beyond it they wait in the peer.
+/// Calls of one peer that are in service at once; beyond it they are refused.
 const CALLS_MAX: usize = 1024;
 
 /// Bytes gathered into one write.
@@ -53,6 +55,8 @@ pub enum CallError {
     NotSent,
     /// The connection broke after the call may have left.
     Lost,
+    /// The peer has too many calls in service and did nothing.
+    Refused,
 }
 
 /// The connections of one node.
@@ -125,7 +129,11 @@ impl Transport {
             None => return Err(CallError::NotSent),
         };
         permit.send(PeerMessage::Call { id, call });
-        receiver.await.map_err(|_| CallError::Lost)
+        match receiver.await {
+            Ok(Answer::Refused) => Err(CallError::Refused),
+            Ok(answer) => Ok(answer),
+            Err(_) => Err(CallError::Lost),
+        }
     }
 
     /// Uses a stream whose handshake is done, until it breaks; replaces an older link to the same peer. `unframer` holds
@@ -160,7 +168,7 @@ impl Transport {
                     }
                 } {
                     match PeerMessage::decode(&bytes) {
-                        Ok(message) => self.dispatch(peer, &link, &handler, &in_service, message).await,
+                        Ok(message) => self.dispatch(peer, &link, &handler, &in_service, message),
                         Err(_) => {
                             unexpected!("transport: message that cannot be read");
                             return;
@@ -240,7 +248,7 @@ impl Transport {
         }
     }
 
-    async fn dispatch(
+    fn dispatch(
         &self,
         peer: NodeId,
         link: &Link,
@@ -261,7 +269,15 @@ impl Transport {
                 }
             }
             PeerMessage::Call { id, call } => {
-                let permit = in_service.clone().acquire_owned().await.expect("never closed");
+                let Ok(permit) = in_service.clone().try_acquire_owned() else {
+                    mark!("transport: call refused, too many in service");
+                    // Without room even for that the caller waits in vain, as if the link had broken.
+                    if link.queue.try_send(PeerMessage::Answer { id, answer: Answer::Refused }).is_err() {
+                        mark!("transport: queue full, refusal dropped");
+                        self.dropped.fetch_add(1, Ordering::Relaxed);
+                    }
+                    return;
+                };
                 let answer = handler.on_call(peer, call);
                 let queue = link.queue.clone();
                 self.seam.spawn("serve call", async move {

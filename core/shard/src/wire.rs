@@ -67,6 +67,8 @@ pub enum Answer {
     Snapshot {
         go_on: bool,
     },
+    /// Too many calls are in service: nothing was done.
+    Refused,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,6 +198,7 @@ impl PeerMessage {
                         w.u8(2);
                         w.u8(u8::from(*go_on));
                     }
+                    Answer::Refused => w.u8(3),
                 }
             }
             PeerMessage::StateHash { shard, index, hash } => {
@@ -255,6 +258,7 @@ impl PeerMessage {
                 let answer = match r.u8("answer kind")? {
                     1 => Answer::Shard(Response::decode(&mut r)?),
                     2 => Answer::Snapshot { go_on: take_bool(&mut r, "go on")? },
+                    3 => Answer::Refused,
                     _ => return Err(r.error("answer kind")),
                 };
                 PeerMessage::Answer { id, answer }

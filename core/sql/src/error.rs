@@ -266,7 +266,7 @@ impl From<ShardError> for SqlError {
             ShardError::Damaged(what) => SqlError::new(SqlState::DATA_CORRUPTED, format!("damaged data: {what}")),
             ShardError::Busy => SqlError::new(
                 SqlState::INSUFFICIENT_RESOURCES,
-                "too many transactions are being committed in this database at once",
+                "too much is asked of this database at once",
             )
             .hint("Nothing was changed; try again."),
         }

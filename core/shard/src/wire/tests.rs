@@ -37,6 +37,7 @@ fn sample() -> Vec<PeerMessage> {
     messages.push(PeerMessage::StateHash { shard: ShardId(1), index: LogIndex(9), hash: [7; 32] });
     messages.push(PeerMessage::Ping);
     messages.push(PeerMessage::Answer { id: 3, answer: Answer::Snapshot { go_on: true } });
+    messages.push(PeerMessage::Answer { id: 4, answer: Answer::Refused });
     messages
 }
 

@@ -5,6 +5,7 @@
 //! quiet moment do not).
 
 mod seam;
+mod transport;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -338,6 +339,27 @@ fn a_leader_whose_disk_hangs_makes_room_and_a_short_stall_deposes_nobody() {
         assert_eq!(cluster.get(leader, &key(k)).unwrap().as_deref(), Some(value.as_bytes()));
     }
     assert!((0..3).all(|n| cluster.halted(n).is_none()));
+}
+
+#[test]
+fn a_commit_that_a_leader_has_no_room_for_is_asked_again_and_reaches_the_next_leader() {
+    const COMMITS: u64 = 1100;
+    let cluster = Cluster::new(7, Limits::default(), WalOptions::default());
+    cluster.put(0, &key(0), b"before").unwrap();
+    let leader = (0..3).find(|n| cluster.view(*n).leading).unwrap();
+    let other = (leader + 1) % 3;
+    cluster.hang(leader, true);
+    let commit = |n| {
+        let commit = write(&key(n), b"crowd");
+        cluster.begin(other, |shards| Box::pin(async move { shards.commit(TARGET, commit).await }))
+    };
+    let outcomes: Vec<_> = (0..COMMITS).map(commit).collect();
+    cluster.run(12_000);
+    let outcomes: Vec<_> = outcomes.iter().map(|slot| slot.lock().unwrap().take().expect("an answer")).collect();
+    assert!(marks().contains_key("gateway: asked again of a node that has too many calls"));
+    let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    let unknown = outcomes.iter().filter(|outcome| **outcome == Err(ShardError::Unknown)).count();
+    assert!(done > 0 && done + unknown == outcomes.len(), "{done} done, {unknown} unknown");
 }
 
 #[test]
