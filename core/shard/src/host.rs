@@ -272,7 +272,11 @@ impl Host {
                 result = async { write.as_mut().expect("guarded").1.as_mut().await }, if write.is_some() => {
                     let (writing, _) = write.take().expect("guarded");
                     if let Err(error) = result {
-                        halt(&self.seam, format!("the log cannot be written: {error}")).await;
+                        let what = match &error {
+                            StorageError::Wal(_) => "the log cannot be written",
+                            StorageError::Store(_) | StorageError::Damaged { .. } => "a snapshot cannot be put in place",
+                        };
+                        halt(&self.seam, format!("{what}: {error}")).await;
                     }
                     self.on_written(writing);
                 }

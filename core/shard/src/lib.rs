@@ -33,4 +33,4 @@ pub use snapshot::Outgoing;
 pub use storage::{DiskStorage, RaftStorage, StorageError};
 pub use transport::{CallError, PeerHandler, Transport};
 pub use view::{Descriptor, Limits, ReplicaView, Views};
-pub use wire::{Answer, Call, FRAME_BYTES_MAX, PeerMessage, RaftMail, Unframer, put_frames};
+pub use wire::{Answer, Call, FRAME_BYTES_MAX, PeerMessage, RaftMail, SnapshotPiece, Unframer, put_frames};

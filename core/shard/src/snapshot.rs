@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //!  X1  One incoming snapshot per shard, also while it waits to be installed (its [`Staged::guard`] lives).
-//!  X2  Pieces of one stream are written in order; a gap, another sender or another term ends the stream.
+//!  X2  Pieces of one stream are written in order; a gap, another sender or another term ends the stream, and so does a snapshot
+//!      that is whole and wrong: what raft decides to put in place can be put there.
 //!  X3  While a snapshot is on its way its sender keeps the log that comes after it: else the receiver would need another.
 
 use std::collections::BTreeMap;
@@ -153,7 +154,7 @@ impl Incoming {
         };
         let Some(stream) = self.claim(node, &piece) else { return false };
         let pool = self.pool.clone();
-        let (bytes, last) = (piece.bytes, piece.last);
+        let (bytes, last, meta_of_last) = (piece.bytes, piece.last, meta.clone());
         let written = self
             .seam
             .blocking(move || {
@@ -162,13 +163,17 @@ impl Incoming {
                     None => pool.begin_import(shard)?,
                 };
                 import.push(&bytes)?;
+                if last {
+                    import.check(&meta_of_last)?;
+                }
                 Ok::<Import, tenet_store::StoreError>(import)
             })
             .await;
         let import = match written {
             Ok(import) => import,
             Err(error) => {
-                tracing::warn!(%shard, %error, "incoming snapshot ended");
+                mark!("snapshot: refused");
+                tracing::warn!(%shard, from = %node, %error, "incoming snapshot refused");
                 self.slots.lock().expect("no holder panics").remove(&shard);
                 return false;
             }

@@ -169,9 +169,8 @@ impl Import {
         Ok(())
     }
 
-    /// Gives the store its meta and its name. When this returns it is durable at `path`; before, what was there stands. An open store
-    /// of the old file goes on reading that one and must be let go (see `StorePool::install`).
-    pub fn finish(mut self, meta: &Meta) -> Result<(), StoreError> {
+    /// Whether [`Import::finish`] would take it with this meta: it is whole, and its meta is not another's.
+    pub fn check(&self, meta: &Meta) -> Result<(), StoreError> {
         let refused = |what| Err(StoreError::Snapshot { path: self.path.clone(), what });
         if !self.complete {
             return refused("its last chunk is missing");
@@ -182,6 +181,13 @@ impl Import {
         if self.newest > meta.timestamp {
             return refused("it has versions later than its meta");
         }
+        Ok(())
+    }
+
+    /// Gives the store its meta and its name. When this returns it is durable at `path`; before, what was there stands. An open store
+    /// of the old file goes on reading that one and must be let go (see `StorePool::install`).
+    pub fn finish(mut self, meta: &Meta) -> Result<(), StoreError> {
+        self.check(meta)?;
         self.place.catch_write("import", || self.write(&[], Some(meta)))?;
         if let Some(database) = self.database.take() {
             self.place.close(database)?;

@@ -93,8 +93,10 @@ impl Driven {
         };
         let (answer, answered) = oneshot::channel();
         self.replica.admit(&target, commit, (Moment(1), 1), answer);
-        let work = self.replica.propose(0);
-        self.take(work);
+        if self.replica.has_batch() {
+            let work = self.replica.propose(0);
+            self.take(work);
+        }
         answered
     }
 
@@ -150,6 +152,23 @@ fn a_leader_keeps_what_it_proposed_until_it_is_applied() {
     assert_eq!(leader.apply(5), Some((LogIndex(6), 5)));
     assert!(outcomes.into_iter().all(|mut outcome| matches!(outcome.try_recv(), Ok(Response::Commit(_)))));
     assert_eq!(leader.replica.cache_bytes, 0);
+}
+
+#[test]
+fn a_commit_beyond_what_is_admitted_is_told_that_its_leader_is_busy() {
+    for limits in
+        [Limits { proposals_max: 1, ..Limits::default() }, Limits { proposals_bytes_max: 1, ..Limits::default() }]
+    {
+        let mut leader = Driven::new(limits);
+        leader.lead();
+        let mut first = leader.commit(1);
+        assert_eq!(leader.commit(2).try_recv(), Ok(Response::Error(ShardError::Busy)));
+        leader.sync();
+        leader.matched(2);
+        leader.apply(1);
+        assert!(matches!(first.try_recv(), Ok(Response::Commit(_))));
+        assert!(leader.commit(3).try_recv().is_err(), "there is room again");
+    }
 }
 
 #[test]

@@ -16,7 +16,7 @@ use futures::future::BoxFuture;
 use seam::{Boot, World, seam};
 use tenet_seam::fake::FakeDisk;
 use tenet_shard::*;
-use tenet_store::{PoolOptions, StorePool};
+use tenet_store::{Meta, PoolOptions, StorePool};
 use tenet_types::*;
 use tenet_wal::{Wal, WalOptions};
 use tokio::sync::oneshot;
@@ -360,6 +360,44 @@ fn a_commit_that_a_leader_has_no_room_for_is_asked_again_and_reaches_the_next_le
     let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let unknown = outcomes.iter().filter(|outcome| **outcome == Err(ShardError::Unknown)).count();
     assert!(done > 0 && done + unknown == outcomes.len(), "{done} done, {unknown} unknown");
+}
+
+#[test]
+fn a_snapshot_that_is_whole_and_wrong_is_refused_and_its_receiver_lives_on() {
+    let cluster = Cluster::new(8, Limits::default(), WalOptions::default());
+    cluster.put(0, &key(0), b"before").unwrap();
+    let n = (0..3).find(|n| !cluster.view(*n).leading).unwrap();
+
+    // A store with one row, which its meta knows nothing of; or with the meta of another shard.
+    let shard = TARGET.shard;
+    let pool = StorePool::new(FakeDisk::new(1).handle(), PoolOptions::default());
+    let store = pool.create(shard).unwrap();
+    let writes = vec![Write { key: Key(key(9)), value: Some(b"row".to_vec()) }];
+    let request = RequestId { session: 1, sequence: 1 };
+    let entry = Entry::Commit { request, catalog: CatalogVersion(0), wall_ms: 1, writes };
+    store.apply(&[(LogIndex(1), Term(1), entry.encode().into())]).unwrap();
+    let chunk = store.export(&store.meta(), None, 1 << 20).unwrap();
+    assert_eq!(chunk.resume, None);
+    let far = Meta { applied: LogIndex(1000), applied_term: Term(99), ..store.meta() };
+    for meta in [Meta { timestamp: Timestamp::ZERO, ..far.clone() }, Meta { shard: ShardId(77), ..far }] {
+        let piece = SnapshotPiece {
+            shard,
+            from: ReplicaId((n as u64 + 1) % 3 + 11),
+            to: ReplicaId(n as u64 + 11),
+            term: Term(99),
+            meta: meta.encode(),
+            sequence: 0,
+            bytes: chunk.bytes.clone(),
+            last: true,
+        };
+        let answer = cluster.ask(n, |shards| PeerDesk(shards).on_call(NodeId(2), Call::Snapshot(piece)));
+        assert_eq!(answer, Some(Answer::Snapshot { go_on: false }));
+        cluster.run(100);
+        assert_eq!(cluster.halted(n), None);
+    }
+    cluster.put(n, &key(1), b"after").unwrap();
+    cluster.run(200);
+    assert_eq!(cluster.get(n, &key(1)).unwrap().as_deref(), Some(&b"after"[..]));
 }
 
 #[test]
