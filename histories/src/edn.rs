@@ -16,5 +16,5 @@
 mod read;
 mod write;
 
-pub(crate) use read::Parser;
-pub(crate) use write::to_text;
+pub(crate) use read::{names, next_form, parse, parse_fields};
+pub(crate) use write::{is_name, to_text, write};

@@ -1,5 +1,6 @@
 //! A whole history, and its events paired to operations.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use crate::{Call, Completion, Event, Outcome, Process, Value, What};
@@ -12,6 +13,7 @@ pub mod workloads {
     pub const WRITE_SKEW: &str = "write-skew";
     pub const PREDICATE_SKEW: &str = "predicate-skew";
     pub const TENANTS: &str = "tenants";
+    pub const RW_REGISTER: &str = "rw-register";
 }
 
 /// Names of functions, and what their values are. `key` is nil where not named.
@@ -39,9 +41,25 @@ pub mod functions {
     pub const CLAIM: &str = "claim";
     /// predicate-skew: removes the row of group `key` if it has exactly one. Answers as `claim`.
     pub const RELEASE: &str = "release";
+    /// kv: answers the value of `key`.
+    pub const GET: &str = "get";
+    /// kv: `key` becomes `value`.
+    pub const PUT: &str = "put";
+    /// kv: `value` is added to the end of `key`'s.
+    pub const APPEND: &str = "append";
+    /// rw-register: in a transaction.
+    pub const MICRO_WRITE: &str = "w";
 
     pub(crate) const ALL: &[&str] =
-        &[READ, WRITE, COMPARE_AND_SET, TRANSFER, TRANSACTION, TURN_OFF, TURN_ON, CLAIM, RELEASE];
+        &[READ, WRITE, COMPARE_AND_SET, TRANSFER, TRANSACTION, TURN_OFF, TURN_ON, CLAIM, RELEASE, GET, PUT, APPEND];
+}
+
+/// Spares an allocation for each name that we know.
+pub(crate) fn well_known(name: String) -> Cow<'static, str> {
+    match functions::ALL.iter().find(|known| **known == name) {
+        Some(known) => Cow::Borrowed(known),
+        None => Cow::Owned(name),
+    }
 }
 
 /// What a history is about.

@@ -2,14 +2,14 @@ use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use proptest::prelude::*;
-
 use super::*;
 
 mod arbitrary;
+mod conversions;
 mod edn;
-
-use arbitrary::{any_extra, any_value, any_what};
+mod fuzz;
+mod places;
+mod round_trips;
 
 const SAMPLE: &str = r#"{"tenet-history":2,"workload":"register","facts":{"initial":0}}
 {"time_ns":5,"type":"phase","name":"calm","calm":true}
@@ -23,7 +23,7 @@ const SAMPLE: &str = r#"{"tenet-history":2,"workload":"register","facts":{"initi
 "#;
 
 fn parse(text: &str) -> Result<Reading, HistoryError> {
-    read(Cursor::new(text), "h.jsonl")
+    collect(Format::JsonLines.source(Cursor::new(text), "h.jsonl")?.as_mut())
 }
 
 fn error_of(text: &str) -> String {
@@ -177,7 +177,7 @@ fn damage_before_the_last_line_is_an_error_with_its_place() {
 #[test]
 fn an_endless_line_is_refused_without_being_held() {
     let endless = std::io::BufReader::new(std::io::repeat(b'x'));
-    let error = read(endless, "zeros").unwrap_err().to_string();
+    let error = Format::JsonLines.source(endless, "zeros").err().unwrap().to_string();
     assert_eq!(error, format!("zeros:1:1: line longer than {LINE_BYTES_MAX} bytes, expected a history"));
 }
 
@@ -212,33 +212,4 @@ fn recorder_refuses_a_second_open_operation() {
     let call = || Call { function: functions::READ.into(), ..Call::default() };
     recorder.invoke(Process(0), call());
     recorder.invoke(Process(0), call());
-}
-
-proptest! {
-    #[test]
-    fn what_is_written_is_read_back_equal(
-        workload in any::<String>(),
-        facts in prop::collection::btree_map(any::<String>(), any_value(), 0..3),
-        events in prop::collection::vec((0u64..1000, any_what(), any_extra()), 0..8),
-    ) {
-        let mut time_ns = u64::MAX / 2;
-        let event = |(step, what, extra)| { time_ns += step; Event { time_ns, what, extra } };
-        let events = events.into_iter().map(event).collect();
-        let history = History { header: Header { workload, facts }, events };
-        let mut written = Vec::new();
-        write(&history, &mut written).unwrap();
-        prop_assert_eq!(written.iter().filter(|byte| **byte == b'\n').count(), history.events.len() + 1);
-        let reading = read(Cursor::new(written), "h").unwrap();
-        prop_assert!(reading.truncated.is_none());
-        prop_assert_eq!(reading.history, history);
-    }
-
-    #[test]
-    fn arbitrary_bytes_are_an_error_or_a_history_never_a_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let mut text = b"{\"tenet-history\":1,\"workload\":\"x\"}\n".to_vec();
-        text.extend(bytes);
-        if let Ok(reading) = read(Cursor::new(text), "h") {
-            prop_assert!(reading.history.events.is_empty());
-        }
-    }
 }

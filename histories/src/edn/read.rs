@@ -1,395 +1,302 @@
 //! Bytes to values. Works on a slice that is wholly there; who reads a file cuts it into forms first.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::Value;
+use crate::text::{Cursor, Field, Trouble};
 
-/// Deeper than any history nests; far from the stack's end.
-pub(crate) const DEPTH_MAX: usize = 128;
-
-/// Where a form breaks, and what was found and expected there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Trouble {
-    /// In bytes, from 0.
-    pub at: usize,
-    pub problem: String,
-    /// The bytes ended inside a form: more of them could mend it.
-    pub ended: bool,
+/// Exactly one form.
+pub(crate) fn parse(bytes: &[u8]) -> Result<Value, Trouble> {
+    let mut cursor = Cursor::new(bytes);
+    let value = expect_form(&mut cursor, "a value")?;
+    skip(&mut cursor)?;
+    if cursor.is_at_end() { Ok(value) } else { Err(cursor.unexpected("the end")) }
 }
 
-pub(crate) struct Parser<'a> {
-    bytes: &'a [u8],
-    at: usize,
-    depth: usize,
+/// The next form and where it begins; None when only blanks, comments and discarded forms are left.
+pub(crate) fn next_form(cursor: &mut Cursor<'_>) -> Result<Option<(usize, Value)>, Trouble> {
+    skip(cursor)?;
+    let at = cursor.at;
+    if cursor.is_at_end() { Ok(None) } else { form(cursor).map(|value| Some((at, value))) }
 }
 
-impl<'a> Parser<'a> {
-    pub fn new(bytes: &'a [u8]) -> Parser<'a> {
-        Parser { bytes, at: 0, depth: 0 }
+/// A map of keywords, with or without a tag, without building it, and where it begins; None when only comments and discarded
+/// forms are there.
+pub(crate) fn parse_fields(bytes: &[u8]) -> Result<Option<(usize, Vec<Field<'_>>)>, Trouble> {
+    let mut cursor = Cursor::new(bytes);
+    skip(&mut cursor)?;
+    if cursor.is_at_end() {
+        return Ok(None);
     }
-
-    /// The next form; None when only blanks, comments and discarded forms are left.
-    pub fn next_form(&mut self) -> Result<Option<Value>, Trouble> {
-        self.skip()?;
-        if self.at == self.bytes.len() { Ok(None) } else { self.form().map(Some) }
+    let start = cursor.at;
+    // A record prints as its class and its fields: `#jepsen.history.Op{:index 0}`.
+    if cursor.peek() == Some(b'#') && cursor.second().is_some_and(is_tag_start) {
+        cursor.at += 1;
+        token(&mut cursor)?;
+        skip(&mut cursor)?;
     }
-
-    /// Exactly one form.
-    pub fn only_form(mut self) -> Result<Value, Trouble> {
-        let Some(value) = self.next_form()? else {
-            return Err(self.ended("a value"));
-        };
-        self.skip()?;
-        match self.peek() {
-            None => Ok(value),
-            Some(_) => Err(self.trouble(self.at, format!("{}, expected the end", self.found(self.at)))),
+    if cursor.peek() != Some(b'{') {
+        return Err(cursor.unexpected("an operation, a map `{:type ..}`"));
+    }
+    let mut fields: Vec<Field<'_>> = Vec::with_capacity(8);
+    items(&mut cursor, b'}', |cursor| {
+        let key_at = cursor.at;
+        if cursor.peek() != Some(b':') {
+            return Err(cursor.unexpected("a keyword as key of an operation"));
         }
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.bytes.get(self.at).copied()
-    }
-
-    fn second(&self) -> Option<u8> {
-        self.bytes.get(self.at + 1).copied()
-    }
-
-    fn trouble(&self, at: usize, problem: impl Into<String>) -> Trouble {
-        Trouble { at, problem: problem.into(), ended: false }
-    }
-
-    fn ended(&self, expected: &str) -> Trouble {
-        Trouble { at: self.bytes.len(), problem: format!("the end, expected {expected}"), ended: true }
-    }
-
-    /// What stands there, for an error.
-    fn found(&self, at: usize) -> String {
-        let rest = &self.bytes[at..self.bytes.len().min(at + 16)];
-        let text = rest.utf8_chunks().next().map_or("", |chunk| chunk.valid());
-        match text.chars().next() {
-            Some(first) => format!("{first:?}"),
-            None => format!("byte {:#04x}", self.bytes[at]),
+        let name = keyword(cursor)?;
+        if fields.iter().any(|field| field.name == name) {
+            return Err(Trouble::at(key_at, format!("key :{name} twice in a map, expected it once")));
         }
-    }
-
-    /// Over blanks, comments and discarded forms.
-    fn skip(&mut self) -> Result<(), Trouble> {
-        loop {
-            match self.peek() {
-                Some(b' ' | b',' | b'\n' | b'\t' | b'\r' | 0x0c) => self.at += 1,
-                Some(b';') => self.skip_line(),
-                Some(b'#') if self.second() == Some(b'_') => {
-                    self.at += 2;
-                    self.nested(|parser| {
-                        parser.expect_form("the form that `#_` discards")?;
-                        Ok(())
-                    })?;
-                }
-                // A script's first line.
-                Some(b'#') if self.second() == Some(b'!') => self.skip_line(),
-                _ => return Ok(()),
-            }
-        }
-    }
-
-    fn skip_line(&mut self) {
-        let rest = &self.bytes[self.at..];
-        self.at += rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
-    }
-
-    fn nested<T>(&mut self, work: impl FnOnce(&mut Parser<'a>) -> Result<T, Trouble>) -> Result<T, Trouble> {
-        if self.depth == DEPTH_MAX {
-            return Err(self.trouble(self.at, format!("nested deeper than {DEPTH_MAX}, expected a history")));
-        }
-        self.depth += 1;
-        let result = work(self);
-        self.depth -= 1;
-        result
-    }
-
-    fn expect_form(&mut self, expected: &str) -> Result<Value, Trouble> {
-        self.skip()?;
-        if self.at == self.bytes.len() { Err(self.ended(expected)) } else { self.form() }
-    }
-
-    /// Stands on the first byte of a form.
-    fn form(&mut self) -> Result<Value, Trouble> {
-        match self.bytes[self.at] {
-            b'[' => self.list(b']'),
-            b'(' => self.list(b')'),
-            b'{' => self.map(None),
-            b'"' => self.text(),
-            b':' => self.keyword(),
-            b'\\' => self.character(),
-            b'#' => self.dispatch(),
-            b'0'..=b'9' => self.number(),
-            b'+' | b'-' if self.second().is_some_and(|byte| byte.is_ascii_digit()) => self.number(),
-            byte if is_symbol_byte(byte) && byte != b'\'' => {
-                let text = self.token()?;
-                Ok(match text {
-                    "nil" => Value::Nil,
-                    "true" => Value::Bool(true),
-                    "false" => Value::Bool(false),
-                    symbol => Value::Symbol(symbol.to_string()),
-                })
-            }
-            _ => Err(self.trouble(self.at, format!("{}, expected a value", self.found(self.at)))),
-        }
-    }
-
-    /// Items up to the closing byte; stands on the opening one.
-    fn items(
-        &mut self,
-        close: u8,
-        mut item: impl FnMut(&mut Parser<'a>) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
-        self.at += 1;
-        self.nested(|parser| {
-            loop {
-                parser.skip()?;
-                match parser.peek() {
-                    None => return Err(parser.ended(&format!("`{}`", close as char))),
-                    Some(byte) if byte == close => {
-                        parser.at += 1;
-                        return Ok(());
-                    }
-                    Some(b')' | b']' | b'}') => {
-                        let problem = format!("{}, expected `{}`", parser.found(parser.at), close as char);
-                        return Err(parser.trouble(parser.at, problem));
-                    }
-                    Some(_) => item(parser)?,
-                }
-            }
-        })
-    }
-
-    fn list(&mut self, close: u8) -> Result<Value, Trouble> {
-        let mut list = Vec::new();
-        self.items(close, |parser| {
-            list.push(parser.form()?);
-            Ok(())
-        })?;
-        Ok(Value::List(list))
-    }
-
-    fn set(&mut self) -> Result<Value, Trouble> {
-        let mut set = BTreeSet::new();
-        self.items(b'}', |parser| {
-            let at = parser.at;
-            let value = parser.form()?;
-            if set.contains(&value) {
-                return Err(parser.trouble(at, format!("{value} twice in a set, expected it once")));
-            }
-            set.insert(value);
-            Ok(())
-        })?;
-        Ok(Value::Set(set))
-    }
-
-    fn map(&mut self, namespace: Option<&str>) -> Result<Value, Trouble> {
-        let mut map = BTreeMap::new();
-        self.items(b'}', |parser| {
-            let at = parser.at;
-            let key = qualified(parser.form()?, namespace);
-            parser.skip()?;
-            if parser.peek() == Some(b'}') {
-                return Err(parser.trouble(parser.at, format!("'}}', expected the value of {key}")));
-            }
-            let value = parser.expect_form("the value of a key")?;
-            if map.contains_key(&key) {
-                return Err(parser.trouble(at, format!("key {key} twice in a map, expected it once")));
-            }
-            map.insert(key, value);
-            Ok(())
-        })?;
-        Ok(Value::Map(map))
-    }
-
-    fn text(&mut self) -> Result<Value, Trouble> {
-        let start = self.at + 1;
-        let mut text = String::new();
-        // Stretches without escapes are taken whole.
-        let mut piece = start;
-        self.at = start;
-        loop {
-            match self.peek() {
-                None => return Err(self.ended("the closing `\"` of a string")),
-                Some(b'"') => {
-                    self.push_piece(&mut text, piece)?;
-                    self.at += 1;
-                    return Ok(Value::Text(text));
-                }
-                Some(b'\\') => {
-                    self.push_piece(&mut text, piece)?;
-                    text.push(self.escape()?);
-                    piece = self.at;
-                }
-                Some(_) => self.at += 1,
-            }
-        }
-    }
-
-    fn push_piece(&self, text: &mut String, start: usize) -> Result<(), Trouble> {
-        text.push_str(self.utf8(start, self.at)?);
+        let (at, value) = value_of_key(cursor, || format!(":{name}"))?;
+        fields.push(Field { name: Cow::Borrowed(name), at, value });
         Ok(())
-    }
+    })?;
+    skip(&mut cursor)?;
+    if cursor.is_at_end() { Ok(Some((start, fields))) } else { Err(cursor.unexpected("the end of the operation")) }
+}
 
-    fn utf8(&self, start: usize, end: usize) -> Result<&'a str, Trouble> {
-        str::from_utf8(&self.bytes[start..end]).map_err(|error| {
-            let at = start + error.valid_up_to();
-            self.trouble(at, format!("byte {:#04x}, expected UTF-8", self.bytes[at]))
-        })
+/// The keys of the first map, as far as it is there: how a format is recognised.
+pub(crate) fn names(bytes: &[u8]) -> Vec<String> {
+    let mut names = Vec::new();
+    let whole = add_names(&mut Cursor::new(bytes), &mut names);
+    // What breaks off, or is damaged, says so when it is read.
+    match whole {
+        Ok(()) | Err(_) => names,
     }
+}
 
-    /// Stands on the backslash.
-    fn escape(&mut self) -> Result<char, Trouble> {
-        let at = self.at;
-        let Some(letter) = self.second() else {
-            return Err(self.ended("an escape"));
-        };
-        self.at += 2;
-        Ok(match letter {
-            b'"' => '"',
-            b'\\' => '\\',
-            b'/' => '/',
-            b'n' => '\n',
-            b't' => '\t',
-            b'r' => '\r',
-            b'b' => '\u{8}',
-            b'f' => '\u{c}',
-            b'u' => {
-                let unit = self.hex()?;
-                let high = (0xd800..0xdc00).contains(&unit);
-                let low = if high && self.bytes[self.at..].starts_with(b"\\u") {
-                    self.at += 2;
-                    Some(self.hex()?)
-                } else {
-                    None
-                };
-                let code = match low {
-                    Some(low) if (0xdc00..0xe000).contains(&low) => 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00),
-                    _ => unit,
-                };
-                char::from_u32(code)
-                    .filter(|_| high == low.is_some())
-                    .ok_or_else(|| self.trouble(at, "half of a surrogate pair, expected a character"))?
+fn add_names(cursor: &mut Cursor<'_>, names: &mut Vec<String>) -> Result<(), Trouble> {
+    skip(cursor)?;
+    if matches!(cursor.peek(), Some(b'[' | b'(')) {
+        cursor.at += 1;
+        skip(cursor)?;
+    }
+    if cursor.peek() == Some(b'#') && cursor.second().is_some_and(is_tag_start) {
+        cursor.at += 1;
+        token(cursor)?;
+        skip(cursor)?;
+    }
+    if cursor.peek() != Some(b'{') {
+        return Ok(());
+    }
+    items(cursor, b'}', |cursor| {
+        if cursor.peek() == Some(b':') {
+            names.push(keyword(cursor)?.to_string());
+        } else {
+            form(cursor)?;
+        }
+        value_of_key(cursor, || "a key".to_string())?;
+        Ok(())
+    })
+}
+
+/// Over blanks, comments and discarded forms.
+fn skip(cursor: &mut Cursor<'_>) -> Result<(), Trouble> {
+    loop {
+        match cursor.peek() {
+            Some(b' ' | b',' | b'\n' | b'\t' | b'\r' | 0x0c) => cursor.at += 1,
+            Some(b';') => skip_line(cursor),
+            Some(b'#') if cursor.second() == Some(b'_') => {
+                cursor.at += 2;
+                cursor.nested(|cursor| expect_form(cursor, "the form that `#_` discards"))?;
             }
-            _ => {
-                return Err(
-                    self.trouble(at, format!("escape {}, expected \\n, \\u0041 or the like", self.found(at + 1)))
-                );
-            }
-        })
+            // A script's first line.
+            Some(b'#') if cursor.second() == Some(b'!') => skip_line(cursor),
+            _ => return Ok(()),
+        }
     }
+}
 
-    fn hex(&mut self) -> Result<u32, Trouble> {
-        let Some(digits) = self.bytes.get(self.at..self.at + 4) else {
-            return Err(self.ended("four hexadecimal digits"));
-        };
-        let mut code = 0;
-        for digit in digits {
-            let Some(digit) = (*digit as char).to_digit(16) else {
-                return Err(self.trouble(self.at, "no hexadecimal digit, expected four after `\\u`"));
-            };
-            code = code * 16 + digit;
-        }
-        self.at += 4;
-        Ok(code)
+fn skip_line(cursor: &mut Cursor<'_>) {
+    let rest = &cursor.bytes[cursor.at..];
+    cursor.at += rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
+}
+
+fn expect_form(cursor: &mut Cursor<'_>, expected: &str) -> Result<Value, Trouble> {
+    skip(cursor)?;
+    if cursor.is_at_end() { Err(cursor.ended(expected)) } else { form(cursor) }
+}
+
+/// Stands on the first byte of a form.
+fn form(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
+    match cursor.bytes[cursor.at] {
+        b'[' => list(cursor, b']'),
+        b'(' => list(cursor, b')'),
+        b'{' => map(cursor, None),
+        b'"' => cursor.string().map(Value::Text),
+        b':' => keyword(cursor).map(Value::keyword),
+        b'\\' => character(cursor),
+        b'#' => dispatch(cursor),
+        b'0'..=b'9' => number(cursor),
+        b'+' | b'-' if cursor.second().is_some_and(|byte| byte.is_ascii_digit()) => number(cursor),
+        byte if is_symbol_byte(byte) && byte != b'\'' => Ok(match token(cursor)? {
+            "nil" => Value::Nil,
+            "true" => Value::Bool(true),
+            "false" => Value::Bool(false),
+            symbol => Value::Symbol(symbol.to_string()),
+        }),
+        _ => Err(cursor.unexpected("a value")),
     }
+}
 
-    /// The bytes of a symbol, keyword or number from here on.
-    fn token(&mut self) -> Result<&'a str, Trouble> {
-        let start = self.at;
-        while self.peek().is_some_and(is_symbol_byte) {
-            self.at += 1;
-        }
-        self.utf8(start, self.at)
-    }
-
-    fn keyword(&mut self) -> Result<Value, Trouble> {
-        let at = self.at;
-        self.at += 1;
-        let name = self.token()?;
-        if name.is_empty() {
-            return Err(if self.at == self.bytes.len() {
-                self.ended("the name of a keyword")
-            } else {
-                self.trouble(at, "`:` alone, expected a keyword")
-            });
-        }
-        if name.starts_with(':') {
-            return Err(self.trouble(at, "`::`, expected a keyword with one colon"));
-        }
-        Ok(Value::Keyword(name.to_string()))
-    }
-
-    /// `\a`, `\newline`, `\u0041`: kept as it is written.
-    fn character(&mut self) -> Result<Value, Trouble> {
-        let start = self.at;
-        self.at += 1;
-        let Some(first) = self.peek() else {
-            return Err(self.ended("a character"));
-        };
-        if first.is_ascii_whitespace() {
-            return Err(self.trouble(start, "`\\` before a blank, expected a character"));
-        }
-        // Any one character, be it a bracket; then the rest of its name.
-        self.at += 1;
-        while self.peek().is_some_and(|byte| byte & 0xc0 == 0x80) {
-            self.at += 1;
-        }
-        self.token()?;
-        Ok(Value::Symbol(self.utf8(start, self.at)?.to_string()))
-    }
-
-    /// Stands on `#`.
-    fn dispatch(&mut self) -> Result<Value, Trouble> {
-        let start = self.at;
-        match self.second() {
-            None => Err(self.ended("a set, a tag or `#_`")),
-            Some(b'{') => {
-                self.at += 1;
-                self.set()
-            }
-            Some(b'#') => {
-                self.at += 2;
-                self.token()?;
-                match self.utf8(start, self.at)? {
-                    number @ ("##NaN" | "##Inf" | "##-Inf") => Ok(Value::Number(number.to_string())),
-                    other => Err(self.trouble(start, format!("`{other}`, expected ##NaN, ##Inf or ##-Inf"))),
+/// Items up to the closing byte; stands on the opening one.
+fn items<'a>(
+    cursor: &mut Cursor<'a>,
+    close: u8,
+    mut item: impl FnMut(&mut Cursor<'a>) -> Result<(), Trouble>,
+) -> Result<(), Trouble> {
+    cursor.at += 1;
+    cursor.nested(|cursor| {
+        loop {
+            skip(cursor)?;
+            match cursor.peek() {
+                Some(byte) if byte == close => {
+                    cursor.at += 1;
+                    return Ok(());
                 }
-            }
-            Some(b':') => {
-                self.at += 2;
-                let namespace = self.token()?;
-                self.skip()?;
-                match self.peek() {
-                    None => Err(self.ended("a map")),
-                    Some(b'{') => self.map(Some(namespace)),
-                    Some(_) => Err(self.trouble(self.at, format!("{}, expected a map", self.found(self.at)))),
-                }
-            }
-            Some(byte) if byte.is_ascii_alphabetic() || byte >= 0x80 => {
-                self.at += 1;
-                let tag = self.token()?;
-                let value = self.nested(|parser| parser.expect_form("the value of a tag"))?;
-                Ok(Value::Tagged(tag.to_string(), Box::new(value)))
-            }
-            Some(_) => {
-                Err(self.trouble(start, format!("# before {}, expected a set, a tag or `#_`", self.found(start + 1))))
+                None | Some(b')' | b']' | b'}') => return Err(cursor.unexpected(&format!("`{}`", close as char))),
+                Some(_) => item(cursor)?,
             }
         }
-    }
+    })
+}
 
-    fn number(&mut self) -> Result<Value, Trouble> {
-        let start = self.at;
-        let text = self.token()?;
-        number(text).ok_or_else(|| self.trouble(start, format!("`{text}`, expected a number")))
+fn list(cursor: &mut Cursor<'_>, close: u8) -> Result<Value, Trouble> {
+    let mut list = Vec::new();
+    items(cursor, close, |cursor| {
+        list.push(form(cursor)?);
+        Ok(())
+    })?;
+    Ok(Value::List(list))
+}
+
+fn set(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
+    let mut set = BTreeSet::new();
+    items(cursor, b'}', |cursor| {
+        let at = cursor.at;
+        let value = form(cursor)?;
+        if set.contains(&value) {
+            return Err(Trouble::at(at, format!("{value} twice in a set, expected it once")));
+        }
+        set.insert(value);
+        Ok(())
+    })?;
+    Ok(Value::Set(set))
+}
+
+fn map(cursor: &mut Cursor<'_>, namespace: Option<&str>) -> Result<Value, Trouble> {
+    let mut map = BTreeMap::new();
+    items(cursor, b'}', |cursor| {
+        let at = cursor.at;
+        let key = qualified(form(cursor)?, namespace);
+        let (_, value) = value_of_key(cursor, || key.to_string())?;
+        if map.contains_key(&key) {
+            return Err(Trouble::at(at, format!("key {key} twice in a map, expected it once")));
+        }
+        map.insert(key, value);
+        Ok(())
+    })?;
+    Ok(Value::Map(map))
+}
+
+fn value_of_key(cursor: &mut Cursor<'_>, key: impl Fn() -> String) -> Result<(usize, Value), Trouble> {
+    skip(cursor)?;
+    match cursor.peek() {
+        None | Some(b'}') => Err(cursor.unexpected(&format!("the value of {}", key()))),
+        Some(_) => Ok((cursor.at, form(cursor)?)),
     }
+}
+
+/// The bytes of a symbol, keyword or number from here on.
+fn token<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Trouble> {
+    let start = cursor.at;
+    while cursor.peek().is_some_and(is_symbol_byte) {
+        cursor.at += 1;
+    }
+    cursor.utf8(start, cursor.at)
+}
+
+/// Its name; stands on the colon.
+fn keyword<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Trouble> {
+    let at = cursor.at;
+    cursor.at += 1;
+    let name = token(cursor)?;
+    if name.is_empty() {
+        let alone = Trouble::at(at, "`:` alone, expected a keyword");
+        return Err(if cursor.is_at_end() { cursor.ended("the name of a keyword") } else { alone });
+    }
+    if name.starts_with(':') {
+        return Err(Trouble::at(at, "`::`, expected a keyword with one colon"));
+    }
+    Ok(name)
+}
+
+/// `\a`, `\newline`, `\u0041`: kept as it is written.
+fn character(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
+    let start = cursor.at;
+    cursor.at += 1;
+    match cursor.peek() {
+        None => return Err(cursor.ended("a character")),
+        Some(blank) if blank.is_ascii_whitespace() => {
+            return Err(Trouble::at(start, "`\\` before a blank, expected a character"));
+        }
+        Some(_) => {}
+    }
+    // Any one character, be it a bracket; then the rest of its name.
+    cursor.at += 1;
+    while cursor.peek().is_some_and(|byte| byte & 0xc0 == 0x80) {
+        cursor.at += 1;
+    }
+    token(cursor)?;
+    Ok(Value::Symbol(cursor.utf8(start, cursor.at)?.to_string()))
+}
+
+/// Stands on `#`.
+fn dispatch(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
+    let start = cursor.at;
+    match cursor.second() {
+        None => Err(cursor.ended("a set, a tag or `#_`")),
+        Some(b'{') => {
+            cursor.at += 1;
+            set(cursor)
+        }
+        Some(b'#') => {
+            cursor.at += 2;
+            token(cursor)?;
+            match cursor.utf8(start, cursor.at)? {
+                number @ ("##NaN" | "##Inf" | "##-Inf") => Ok(Value::Number(number.to_string())),
+                other => Err(Trouble::at(start, format!("`{other}`, expected ##NaN, ##Inf or ##-Inf"))),
+            }
+        }
+        Some(b':') => {
+            cursor.at += 2;
+            let namespace = token(cursor)?;
+            skip(cursor)?;
+            if cursor.peek() == Some(b'{') { map(cursor, Some(namespace)) } else { Err(cursor.unexpected("a map")) }
+        }
+        Some(byte) if is_tag_start(byte) => {
+            cursor.at += 1;
+            let tag = token(cursor)?;
+            let value = cursor.nested(|cursor| expect_form(cursor, "the value of a tag"))?;
+            Ok(Value::Tagged(tag.to_string(), Box::new(value)))
+        }
+        Some(_) => {
+            let problem = format!("# before {}, expected a set, a tag or `#_`", cursor.found(start + 1));
+            Err(Trouble::at(start, problem))
+        }
+    }
+}
+
+fn number(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
+    let start = cursor.at;
+    let text = token(cursor)?;
+    number_of(text).ok_or_else(|| Trouble::at(start, format!("`{text}`, expected a number")))
 }
 
 /// An integer, a decimal with or without exponent, or a ratio.
-pub(super) fn number(text: &str) -> Option<Value> {
+pub(super) fn number_of(text: &str) -> Option<Value> {
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let whole = |text: &str| digits(text) && (text == "0" || !text.starts_with('0'));
@@ -434,4 +341,8 @@ fn qualified(key: Value, namespace: Option<&str>) -> Value {
 
 pub(super) fn is_symbol_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80 || b".*+!-_?$%&=<>/:#'|".contains(&byte)
+}
+
+pub(super) fn is_tag_start(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte >= 0x80
 }

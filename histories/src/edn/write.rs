@@ -1,6 +1,6 @@
 //! Values to text, in the manner of Clojure's `pr`.
 
-use super::read::{is_symbol_byte, number};
+use super::read::{is_symbol_byte, is_tag_start, number_of};
 use crate::Value;
 
 /// An atom that has no form in EDN.
@@ -73,7 +73,7 @@ fn write_all<'a>(
 fn write_number(text: &str, out: &mut String) -> Result<(), Unsayable> {
     let integer = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
     let known = matches!(text, "##NaN" | "##Inf" | "##-Inf");
-    if !known && number(text) != Some(Value::Number(text.to_string())) {
+    if !known && number_of(text) != Some(Value::Number(text.to_string())) {
         return Err(Unsayable { kind: "number", text: text.to_string() });
     }
     out.push_str(text);
@@ -104,7 +104,7 @@ fn write_string(text: &str, out: &mut String) {
 }
 
 /// Whether `:name` is a keyword.
-fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     !name.is_empty() && !name.starts_with(':') && name.bytes().all(is_symbol_byte)
 }
 
@@ -123,5 +123,5 @@ fn is_character(text: &str) -> bool {
 }
 
 fn is_tag(tag: &str) -> bool {
-    tag.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte >= 0x80) && tag.bytes().all(is_symbol_byte)
+    tag.bytes().next().is_some_and(is_tag_start) && tag.bytes().all(is_symbol_byte)
 }

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use super::arbitrary::any_value;
 use crate::Value;
-use crate::edn::{Parser, to_text};
+use crate::edn::{parse as parse_bytes, to_text};
 
 fn parse(text: &str) -> Value {
-    Parser::new(text.as_bytes()).only_form().unwrap_or_else(|trouble| panic!("{text}: {trouble:?}"))
+    parse_bytes(text.as_bytes()).unwrap_or_else(|trouble| panic!("{text}: {trouble:?}"))
 }
 
 fn keyword(name: &str) -> Value {
@@ -83,21 +83,21 @@ fn troubles_and_their_places() {
         ("[1 #_]", 5, "']', expected a value", false),
     ];
     for (text, at, problem, ended) in cases {
-        let trouble = Parser::new(text.as_bytes()).only_form().expect_err(text);
+        let trouble = parse_bytes(text.as_bytes()).expect_err(text);
         assert_eq!((trouble.at, trouble.problem.as_str(), trouble.ended), (at, problem, ended), "{text}");
     }
-    let trouble = Parser::new(b"[\"\xff\"]").only_form().unwrap_err();
+    let trouble = parse_bytes(b"[\"\xff\"]").unwrap_err();
     assert_eq!((trouble.at, trouble.problem.as_str()), (2, "byte 0xff, expected UTF-8"));
 }
 
 #[test]
 fn nesting_is_bounded() {
     for open in ["[", "{", "#{", "#a ", "#_ "] {
-        let trouble = Parser::new(open.repeat(100_000).as_bytes()).only_form().unwrap_err();
+        let trouble = parse_bytes(open.repeat(100_000).as_bytes()).unwrap_err();
         assert!(trouble.problem.starts_with("nested deeper than 128"), "{open}: {trouble:?}");
     }
     let deep = format!("{}{}", "[".repeat(128), "]".repeat(128));
-    assert!(Parser::new(deep.as_bytes()).only_form().is_ok());
+    assert!(parse_bytes(deep.as_bytes()).is_ok());
 }
 
 #[test]
@@ -111,21 +111,21 @@ proptest! {
     #[test]
     fn what_is_written_is_read_back_equal(value in any_value()) {
         let text = to_text(&value).unwrap();
-        prop_assert_eq!(Parser::new(text.as_bytes()).only_form().unwrap(), value, "{}", text);
+        prop_assert_eq!(parse_bytes(text.as_bytes()).unwrap(), value, "{}", text);
     }
 
     #[test]
     fn any_bytes_are_a_value_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
-        if let Err(trouble) = Parser::new(&bytes).only_form() {
+        if let Err(trouble) = parse_bytes(&bytes) {
             prop_assert!(trouble.at <= bytes.len());
         }
     }
 
     #[test]
     fn any_text_of_edns_own_bytes_is_a_value_or_an_error(text in r#"[\[\](){}#_:;"\\a1 ,u'/N.+-]{0,24}"#) {
-        if let Ok(value) = Parser::new(text.as_bytes()).only_form() {
+        if let Ok(value) = parse_bytes(text.as_bytes()) {
             let written = to_text(&value).unwrap();
-            prop_assert_eq!(Parser::new(written.as_bytes()).only_form().unwrap(), value);
+            prop_assert_eq!(parse_bytes(written.as_bytes()).unwrap(), value);
         }
     }
 }
