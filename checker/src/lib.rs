@@ -10,9 +10,10 @@
 //!  C4  The same history gives the same words.
 //!  C5  No history makes an oracle run without bound: it gives up with `Unknown`, and says at what.
 //!
-//! Absent: other formats, minimal sub-histories, proofs of validity.
+//! Absent: other formats, minimal sub-histories.
 
 pub mod bank_total;
+pub mod budget;
 pub mod isolation;
 pub mod leaders;
 pub mod linearizable;
@@ -20,7 +21,6 @@ pub mod liveness;
 pub mod predicate_skew;
 pub mod promises;
 pub mod replica_rows;
-mod search;
 mod shape;
 pub mod state_hash;
 pub mod timestamps;
@@ -32,15 +32,23 @@ use tenet_histories::{History, What, workloads};
 
 pub use verdict::{CheckError, Finding, Judgement, Oracle, Verdict};
 
-/// What the oracles say that a history's workload asks for; alarms, and timestamps where there are any, included.
+/// What the oracles say that a history's workload asks for, which may be the name of a model; alarms, and timestamps where there are any, included.
 pub fn judge(history: &History) -> Result<Judgement, CheckError> {
     let verdict = match history.header.workload.as_str() {
-        workloads::REGISTER | workloads::TENANTS => linearizable::check(history, &linearizable::Options::default())?,
+        workloads::REGISTER | workloads::TENANTS => {
+            linearizable::check(history, &linearizable::Options::default())?.verdict()
+        }
         workloads::BANK => bank_total::check(history)?,
         workloads::LIST_APPEND => isolation::check_lists(history, &isolation::Options::default())?.verdict(),
         workloads::WRITE_SKEW => write_skew::check(history)?,
         workloads::PREDICATE_SKEW => predicate_skew::check(history)?,
-        other => return Err(CheckError::Workload { workload: other.to_string() }),
+        other => {
+            let Some(kind) = linearizable::Kind::named(other) else {
+                return Err(CheckError::Workload { workload: other.to_string() });
+            };
+            let options = linearizable::Options { kind, ..linearizable::Options::default() };
+            linearizable::check(history, &options)?.verdict()
+        }
     };
     Ok(Judgement { verdicts: vec![verdict, timestamps::check(history)?, alarms(history)] })
 }
