@@ -14,6 +14,7 @@
 
 pub mod bank_total;
 pub mod budget;
+pub mod generate;
 pub mod isolation;
 pub mod leaders;
 pub mod linearizable;
@@ -32,7 +33,8 @@ use tenet_histories::{History, What, workloads};
 
 pub use verdict::{CheckError, Finding, Judgement, Oracle, Verdict};
 
-/// What the oracles say that a history's workload asks for, which may be the name of a model; alarms, and timestamps where there are any, included.
+/// What the oracles say that a history's workload asks for, which may be the name of a model; alarms, and timestamps where
+/// there are any, included.
 pub fn judge(history: &History) -> Result<Judgement, CheckError> {
     let verdict = match history.header.workload.as_str() {
         workloads::REGISTER | workloads::TENANTS => {
@@ -40,6 +42,7 @@ pub fn judge(history: &History) -> Result<Judgement, CheckError> {
         }
         workloads::BANK => bank_total::check(history)?,
         workloads::LIST_APPEND => isolation::check_lists(history, &isolation::Options::default())?.verdict(),
+        workloads::RW_REGISTER => isolation::check_registers(history, &isolation::Options::default())?.verdict(),
         workloads::WRITE_SKEW => write_skew::check(history)?,
         workloads::PREDICATE_SKEW => predicate_skew::check(history)?,
         other => {

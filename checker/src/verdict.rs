@@ -10,6 +10,7 @@ pub enum Oracle {
     Linearizable,
     BankTotal,
     Lists,
+    Registers,
     WriteSkew,
     PredicateSkew,
     Timestamps,
@@ -23,10 +24,11 @@ pub enum Oracle {
 }
 
 impl Oracle {
-    pub const ALL: [Oracle; 13] = [
+    pub const ALL: [Oracle; 14] = [
         Oracle::Linearizable,
         Oracle::BankTotal,
         Oracle::Lists,
+        Oracle::Registers,
         Oracle::WriteSkew,
         Oracle::PredicateSkew,
         Oracle::Timestamps,
@@ -44,6 +46,7 @@ impl Oracle {
             Oracle::Linearizable => "linearizable",
             Oracle::BankTotal => "bank-total",
             Oracle::Lists => "lists",
+            Oracle::Registers => "registers",
             Oracle::WriteSkew => "write-skew",
             Oracle::PredicateSkew => "predicate-skew",
             Oracle::Timestamps => "timestamps",

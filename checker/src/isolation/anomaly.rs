@@ -118,7 +118,9 @@ impl Anomaly {
     /// rules out every level.
     pub(super) fn floor(&self) -> &'static [Level] {
         match self {
-            GarbageRead { .. } | DuplicateElements { .. } | CyclicVersions { .. } => &[Level::ReadUncommitted],
+            GarbageRead { .. } | DuplicateElements { .. } => &[Level::ReadUncommitted],
+            // The order of versions is known from read committed on (see `register_order`).
+            CyclicVersions { .. } => &[Level::ReadCommitted],
             IncompatibleOrder { .. } | FutureRead { .. } | G1a { .. } | G1b { .. } | DirtyUpdate { .. } => {
                 &[Level::ReadCommitted]
             }
@@ -198,7 +200,7 @@ impl fmt::Display for Anomaly {
             CyclicVersions { key, order } => {
                 write!(f, "cyclic versions: the values of {key} cannot be put in any order")?;
                 order.iter().try_for_each(|later| {
-                    write!(f, "\n  {} comes before {}: {later}", version(later.earlier), later.later)
+                    write!(f, "\n  {} comes before {}: {later}", version(later.earlier), version(later.later))
                 })
             }
             Internal { who, key, found, expected, is_end } => {

@@ -3,16 +3,18 @@
 //! Whether there is one is a question about strongly connected components, which are linear; a walk back through its
 //! component then shows one. So a tangle of a million transactions costs a few passes over it, and nothing is missed.
 //! One question is harder: whether a *single* anti-dependency closes a cycle of dependencies (G-single) is a search per
-//! anti-dependency. These are bounded by `Bounds::steps_max`, and what was not searched is said ([`Cycles::unsearched`]).
+//! anti-dependency. These are bounded by the budget's steps, and what was not searched is said ([`Cycles::is_unsearched`]).
 //!
 //! First the whole graph is looked at once. Only what lies in its components is searched again, which is nothing in a
 //! history that is in order.
 
+use super::STEPS_MAX;
 use super::components::Components;
 use super::graph::Kind::{PredicateReadWrite, Process, ReadWrite, RealTime, WriteRead, WriteWrite};
 use super::graph::{Graph, Id, Kind, Rule, View};
 use super::index::NONE;
 use super::shape::{Family, Order, Shape};
+use crate::budget::Budget;
 
 /// How many starting points are tried for a short cycle; and of one component.
 const TRIES_MAX: usize = 64;
@@ -25,8 +27,10 @@ pub(super) type Steps = Vec<(u32, Kind)>;
 pub(super) struct Cycles {
     /// At most one of each name, gravest first.
     pub found: Vec<(Shape, Steps)>,
-    /// Searches for single anti-dependencies that gave up.
-    pub unsearched: Vec<Order>,
+    /// A search for single anti-dependencies gave up. (With the order of clients, only names depend on these.)
+    pub is_unsearched: bool,
+    /// Nothing was searched any more, because it was told to stop.
+    pub is_stopped: bool,
     /// The transactions that are in some cycle.
     pub tangled: Vec<u32>,
 }
@@ -75,7 +79,7 @@ fn hunts(order: Order) -> Vec<Hunt> {
     hunts
 }
 
-pub(super) fn find(graph: &Graph, steps_max: u64) -> Cycles {
+pub(super) fn find(graph: &Graph, budget: &Budget) -> Cycles {
     let everything = View { kinds: u8::MAX, rule: Rule::Any };
     let tangled = {
         let components = Components::find(graph, &everything);
@@ -88,7 +92,7 @@ pub(super) fn find(graph: &Graph, steps_max: u64) -> Cycles {
         return Cycles::default();
     }
     let graph = graph.induced(&tangled);
-    let mut search = Search::new(&graph, steps_max);
+    let mut search = Search::new(&graph, budget.steps_max.clamp(1, STEPS_MAX));
     let mut cycles = Cycles { tangled, ..Cycles::default() };
     let mut is_done = vec![false; hunts(Order::Data).len()];
     for order in [Order::Data, Order::Process, Order::RealTime] {
@@ -96,14 +100,13 @@ pub(super) fn find(graph: &Graph, steps_max: u64) -> Cycles {
         for (number, hunt) in hunts(order).iter().enumerate() {
             // The last ones are the same in each order; what data alone shows needs no clients.
             let place = if number < 2 { number } else { number + offset };
-            if is_done[place] {
+            cycles.is_stopped |= budget.stop.as_ref().is_some_and(|stop| stop());
+            if is_done[place] || cycles.is_stopped {
                 continue;
             }
             let (found, gave_up) = search.hunt(hunt);
             is_done[place] = !found.is_empty();
-            if gave_up && found.is_empty() && !cycles.unsearched.contains(&order) {
-                cycles.unsearched.push(order);
-            }
+            cycles.is_unsearched |= gave_up && found.is_empty() && order == Order::Data;
             for steps in found {
                 cycles.add(steps);
             }

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 
 use tenet_histories::Outcome;
 
+use super::Dependencies;
 use super::anomaly::Anomaly;
 use super::graph::{EdgeSink, Kind};
 use super::index::NONE;
@@ -182,72 +183,6 @@ impl<'a> ListOrder<'a> {
         ControlFlow::Continue(())
     }
 
-    /// All dependencies. Edges of a transaction to itself are among them.
-    pub(super) fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
-        let lists = self.lists;
-        for number in lists.transactions.numbers().filter(|number| self.happened[*number as usize]) {
-            for append in lists.appends_of(number) {
-                if let Some(before) = self.overwritten_by(append) {
-                    edge(self.by(before), number, Kind::WriteWrite)?;
-                }
-            }
-            for read in lists.reads_of(number) {
-                if let Some(source) = self.read_from(number, *read) {
-                    edge(self.by(source), number, Kind::WriteRead)?;
-                }
-                let (next, unread) = self.missed(*read);
-                next.iter().chain(unread).try_for_each(|next| edge(number, self.by(*next), Kind::ReadWrite))?;
-            }
-        }
-        for range in &lists.ranges {
-            self.missed_in_range(range, |_, next| edge(range.by, self.by(next), Kind::PredicateReadWrite))?;
-        }
-        lists.transactions.each_process_edge(&self.happened, |from, to| edge(from, to, Kind::Process))
-    }
-
-    /// Why there is that edge.
-    pub(super) fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
-        let lists = self.lists;
-        let name = |key: u32| lists.keys.name(key).clone();
-        let key_of = |append: u32| lists.append_key[append as usize];
-        let is_unread = |append: u32| lists.append_place[append as usize] == NONE;
-        let because = match kind {
-            Kind::Process => Some(Because::SameProcess),
-            Kind::RealTime => Some(Because::RealTime),
-            Kind::WriteWrite => lists.appends_of(to).find_map(|append| {
-                let before = self.overwritten_by(append).filter(|before| self.by(*before) == from)?;
-                let (first, second) = (self.element(before), self.element(append));
-                Some(Because::Appended { key: name(key_of(append)), first, second, unread: is_unread(append) })
-            }),
-            Kind::WriteRead => lists.reads_of(to).iter().find_map(|read| {
-                let source = self.read_from(to, *read).filter(|source| self.by(*source) == from)?;
-                Some(Because::ReadList { key: name(read.key), element: self.element(source) })
-            }),
-            Kind::ReadWrite => lists.reads_of(from).iter().find_map(|read| {
-                let (next, unread) = self.missed(*read);
-                let next = *next.iter().chain(unread).find(|next| self.by(**next) == to)?;
-                let last = read.length().checked_sub(1);
-                let last = last.map(|last| lists.orders[read.key as usize].elements[last as usize]);
-                let (key, next, unread) = (name(read.key), self.element(next), is_unread(next));
-                Some(Because::MissedInList { key, last, next, unread })
-            }),
-            Kind::PredicateReadWrite => lists.ranges.iter().filter(|range| range.by == from).find_map(|range| {
-                let mut found = None;
-                let _ = self.missed_in_range(range, |key, next| match self.by(next) == to {
-                    true => {
-                        found = Some((key, next));
-                        ControlFlow::Break(())
-                    }
-                    false => ControlFlow::Continue(()),
-                });
-                let (key, next) = found?;
-                let (low, high) = (range.low.clone(), range.high.clone());
-                Some(Because::MissedInRange { key: name(key), low, high, next: self.element(next) })
-            }),
-        };
-        because.expect("an edge was made from what explains it")
-    }
-
     /// What needs no cycle, over the whole history.
     pub(super) fn anomalies(&self) -> Vec<Anomaly> {
         let mut found = Vec::new();
@@ -321,8 +256,93 @@ impl<'a> ListOrder<'a> {
         })
     }
 
+    /// What was appended from a read on, up to that append.
+    fn chain(&self, read: Read, last: u32) -> Option<Vec<u32>> {
+        const CHAIN_MAX: usize = 1000;
+        let trusted = self.lists.orders[read.key as usize].trusted;
+        let end = match self.lists.append_place[last as usize] {
+            NONE if !self.is_disputed(read.key) => trusted,
+            place if place < trusted => place,
+            _ => return None,
+        };
+        let places = read.length()..end;
+        if places.len() > CHAIN_MAX {
+            return None;
+        }
+        let counts = places.filter(|place| self.run(read.key, *place).is_none());
+        Some(counts.map(|place| self.places(read.key)[place as usize]).chain([last]).collect())
+    }
+}
+
+impl Dependencies for ListOrder<'_> {
+    /// All dependencies. Edges of a transaction to itself are among them.
+    fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
+        let lists = self.lists;
+        for number in lists.transactions.numbers().filter(|number| self.happened[*number as usize]) {
+            for append in lists.appends_of(number) {
+                if let Some(before) = self.overwritten_by(append) {
+                    edge(self.by(before), number, Kind::WriteWrite)?;
+                }
+            }
+            for read in lists.reads_of(number) {
+                if let Some(source) = self.read_from(number, *read) {
+                    edge(self.by(source), number, Kind::WriteRead)?;
+                }
+                let (next, unread) = self.missed(*read);
+                next.iter().chain(unread).try_for_each(|next| edge(number, self.by(*next), Kind::ReadWrite))?;
+            }
+        }
+        for range in &lists.ranges {
+            self.missed_in_range(range, |_, next| edge(range.by, self.by(next), Kind::PredicateReadWrite))?;
+        }
+        lists.transactions.each_process_edge(&self.happened, |from, to| edge(from, to, Kind::Process))
+    }
+
+    /// Why there is that edge.
+    fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
+        let lists = self.lists;
+        let name = |key: u32| lists.keys.name(key).clone();
+        let key_of = |append: u32| lists.append_key[append as usize];
+        let is_unread = |append: u32| lists.append_place[append as usize] == NONE;
+        let because = match kind {
+            Kind::Process => Some(Because::SameProcess),
+            Kind::RealTime => Some(Because::RealTime),
+            Kind::WriteWrite => lists.appends_of(to).find_map(|append| {
+                let before = self.overwritten_by(append).filter(|before| self.by(*before) == from)?;
+                let (first, second) = (self.element(before), self.element(append));
+                Some(Because::Appended { key: name(key_of(append)), first, second, unread: is_unread(append) })
+            }),
+            Kind::WriteRead => lists.reads_of(to).iter().find_map(|read| {
+                let source = self.read_from(to, *read).filter(|source| self.by(*source) == from)?;
+                Some(Because::ReadList { key: name(read.key), element: self.element(source) })
+            }),
+            Kind::ReadWrite => lists.reads_of(from).iter().find_map(|read| {
+                let (next, unread) = self.missed(*read);
+                let next = *next.iter().chain(unread).find(|next| self.by(**next) == to)?;
+                let last = read.length().checked_sub(1);
+                let last = last.map(|last| lists.orders[read.key as usize].elements[last as usize]);
+                let (key, next, unread) = (name(read.key), self.element(next), is_unread(next));
+                Some(Because::MissedInList { key, last, next, unread })
+            }),
+            Kind::PredicateReadWrite => lists.ranges.iter().filter(|range| range.by == from).find_map(|range| {
+                let mut found = None;
+                let _ = self.missed_in_range(range, |key, next| match self.by(next) == to {
+                    true => {
+                        found = Some((key, next));
+                        ControlFlow::Break(())
+                    }
+                    false => ControlFlow::Continue(()),
+                });
+                let (key, next) = found?;
+                let (low, high) = (range.low.clone(), range.high.clone());
+                Some(Because::MissedInRange { key: name(key), low, high, next: self.element(next) })
+            }),
+        };
+        because.expect("an edge was made from what explains it")
+    }
+
     /// Two transactions that read one version and both wrote the next one. Each such pair is in a cycle.
-    pub(super) fn lost_update(&self, tangled: &[u32]) -> Option<Anomaly> {
+    fn lost_update(&self, tangled: &[u32]) -> Option<Anomaly> {
         let lists = self.lists;
         let mut updates: BTreeMap<(u32, u32), u32> = BTreeMap::new();
         for number in tangled.iter().copied().filter(|number| lists.transactions.is_ok(*number)) {
@@ -346,7 +366,7 @@ impl<'a> ListOrder<'a> {
     }
 
     /// A transaction that read from another and misses something else that this one wrote.
-    pub(super) fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)> {
+    fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)> {
         let lists = self.lists;
         let mut worst = None;
         for number in tangled {
@@ -384,22 +404,5 @@ impl<'a> ListOrder<'a> {
             }
         }
         worst
-    }
-
-    /// What was appended from a read on, up to that append.
-    fn chain(&self, read: Read, last: u32) -> Option<Vec<u32>> {
-        const CHAIN_MAX: usize = 1000;
-        let trusted = self.lists.orders[read.key as usize].trusted;
-        let end = match self.lists.append_place[last as usize] {
-            NONE if !self.is_disputed(read.key) => trusted,
-            place if place < trusted => place,
-            _ => return None,
-        };
-        let places = read.length()..end;
-        if places.len() > CHAIN_MAX {
-            return None;
-        }
-        let counts = places.filter(|place| self.run(read.key, *place).is_none());
-        Some(counts.map(|place| self.places(read.key)[place as usize]).chain([last]).collect())
     }
 }

@@ -13,11 +13,9 @@ use tenet_histories::{Call, Completion, Event, Outcome, Value, functions};
 
 use super::anomaly::Anomaly;
 use super::index::{Index, Keys, NONE, mix};
+use super::micro::{self, Micro, items, misshapen};
 use super::transactions::{Step, Transactions};
 use crate::CheckError;
-
-/// A micro-operation that reads all keys of a range: `["rr", [low, high], [[key, list], ..]]`.
-pub(super) const RANGE: &str = "rr";
 
 /// How many reads that disagree with others are kept whole, as evidence.
 const DISAGREEING_MAX: usize = 64;
@@ -100,15 +98,6 @@ pub(super) struct Disagreeing {
     pub list: Vec<i64>,
 }
 
-/// What a micro-operation says.
-enum Micro<'e> {
-    Append(&'e Value, i64),
-    Read(&'e Value, &'e [Value]),
-    Range([&'e Value; 2], &'e [Value]),
-    /// A read of either kind that was not answered.
-    Unanswered,
-}
-
 impl Lists {
     pub fn push(&mut self, event: &Event) -> Result<(), CheckError> {
         match self.transactions.push(event)? {
@@ -146,7 +135,10 @@ impl Lists {
         self.first_append.push(self.append_by.len() as u32);
         self.first_read.push((0, 0));
         for item in items(number, &call.value)? {
-            let Micro::Append(key, element) = micro(number, item)? else { continue };
+            let Micro::Write(name, key, element) = Micro::of(number, item)? else { continue };
+            if name != functions::MICRO_APPEND {
+                return Err(misshapen(number, item, "append or r: these are lists"));
+            }
             let key = self.key(key);
             if self.find(key, element).is_some() {
                 return Err(misshapen(number, item, "each element appended once to a key"));
@@ -177,8 +169,8 @@ impl Lists {
         steps.clear();
         for (place, item) in answers.iter().enumerate() {
             let place = place as u32;
-            match micro(number, item)? {
-                Micro::Append(key, element) => {
+            match Micro::of(number, item)? {
+                Micro::Write(_, key, element) => {
                     let append = appends.next().filter(|append| {
                         let at = *append as usize;
                         self.append_element[at] == element && self.keys.name(self.append_key[at]) == key
@@ -186,15 +178,17 @@ impl Lists {
                     let append = append.ok_or_else(|| misshapen(number, item, "the appends that were asked for"))?;
                     steps.push((self.append_key[append as usize], place, append));
                 }
-                Micro::Read(key, list) => {
+                Micro::Read(key, there) => {
+                    let list = list(number, there)?;
                     let key = self.key(key);
                     steps.push((key, place, self.reads.len() as u32));
                     self.observe(number, key, list, item)?;
                 }
-                Micro::Range([low, high], pairs) => {
+                Micro::Range([low, high], Some(pairs)) => {
                     let first = self.reads.len() as u32;
                     for pair in pairs {
-                        let (key, list) = pair_of(number, pair)?;
+                        let (key, there) = micro::pair(number, pair)?;
+                        let list = list(number, there)?;
                         if key < low || key > high {
                             return Err(misshapen(number, pair, "only keys of the range that was asked for"));
                         }
@@ -206,13 +200,7 @@ impl Lists {
                     let reads = first - first_read..self.reads.len() as u32 - first_read;
                     self.ranges.push(Range { by: number, low, high, reads });
                 }
-                // A key that is not there has no list yet.
-                Micro::Unanswered if is_single(item) => {
-                    let key = self.key(&item.as_list().expect("it was read as one")[1]);
-                    steps.push((key, place, self.reads.len() as u32));
-                    self.observe(number, key, &[], item)?;
-                }
-                Micro::Unanswered => return Err(misshapen(number, item, "an answer to each read")),
+                Micro::Range(_, None) => return Err(misshapen(number, item, "an answer to each read of a range")),
             }
         }
         if appends.next().is_some() {
@@ -236,10 +224,12 @@ impl Lists {
         let mut has_appended = false;
         for (at, (key, place, what)) in steps.iter().enumerate() {
             let item = &answers[*place as usize];
-            if let Micro::Append(_, element) = micro(number, item)? {
+            let micro = Micro::of(number, item)?;
+            if let Micro::Write(_, _, element) = micro {
                 expected.push(element);
                 has_appended = true;
-                let reads = steps[..at].iter().filter(|(_, place, _)| is_read(&answers[*place as usize]));
+                let is_read = |place: u32| !matches!(Micro::of(number, &answers[place as usize]), Ok(Micro::Write(..)));
+                let reads = steps[..at].iter().filter(|(_, place, _)| is_read(*place));
                 let position = self.append_place[*what as usize];
                 for (_, _, read) in reads {
                     if position < self.reads[*read as usize].length() {
@@ -249,7 +239,12 @@ impl Lists {
                 }
                 continue;
             }
-            let list = list_in(number, item, self.keys.name(*key))?;
+            let there = match micro {
+                Micro::Range(_, pairs) => micro::found(pairs.unwrap_or_default(), self.keys.name(*key)),
+                Micro::Read(_, there) => there,
+                Micro::Write(..) => continue,
+            };
+            let list = list(number, there)?;
             if has_appended {
                 self.reads[*what as usize].bits |= AFTER_APPEND;
             }
@@ -269,11 +264,10 @@ impl Lists {
     /// A range read shows what its own transaction appended before.
     fn absent_own(&mut self, number: u32, answers: &[Value]) -> Result<(), CheckError> {
         for (place, item) in answers.iter().enumerate() {
-            let Micro::Range([low, high], pairs) = micro(number, item)? else { continue };
+            let Micro::Range([low, high], Some(pairs)) = Micro::of(number, item)? else { continue };
             for earlier in &answers[..place] {
-                let Micro::Append(key, element) = micro(number, earlier)? else { continue };
-                let is_there = pairs.iter().any(|pair| pair_of(number, pair).is_ok_and(|(there, _)| there == key));
-                if low <= key && key <= high && !is_there {
+                let Micro::Write(_, key, element) = Micro::of(number, earlier)? else { continue };
+                if low <= key && key <= high && micro::found(pairs, key).is_nil() {
                     let who = self.transactions.who(number);
                     let (found, expected) = (Value::List(Vec::new()), vec![element].into());
                     self.report(Anomaly::Internal { who, key: key.clone(), found, expected, is_end: true });
@@ -372,55 +366,11 @@ impl Disagreeing {
     }
 }
 
-fn items(number: u32, value: &Value) -> Result<&[Value], CheckError> {
-    value.as_list().ok_or_else(|| misshapen(number, value, "a list of micro-operations"))
-}
-
-fn micro(number: u32, item: &Value) -> Result<Micro<'_>, CheckError> {
-    let wrong =
-        || misshapen(number, item, "[\"append\", key, integer], [\"r\", key, list] or [\"rr\", [low, high], pairs]");
-    let Some([name, key, value]) = item.as_list() else { return Err(wrong()) };
-    match (name.as_name(), value) {
-        (Some(functions::MICRO_APPEND), Value::Int(element)) => Ok(Micro::Append(key, *element)),
-        (Some(functions::MICRO_READ | RANGE), Value::Nil) => Ok(Micro::Unanswered),
-        (Some(functions::MICRO_READ), Value::List(list)) => Ok(Micro::Read(key, list)),
-        (Some(RANGE), Value::List(pairs)) => match key.as_list() {
-            Some([low, high]) => Ok(Micro::Range([low, high], pairs)),
-            _ => Err(wrong()),
-        },
-        _ => Err(wrong()),
+/// A key that is not there has no list yet.
+fn list(number: u32, there: &Value) -> Result<&[Value], CheckError> {
+    match there {
+        Value::Nil => Ok(&[]),
+        Value::List(list) => Ok(list),
+        other => Err(misshapen(number, other, "a list or null")),
     }
-}
-
-/// Of one key.
-fn is_single(item: &Value) -> bool {
-    item.as_list().is_some_and(|parts| parts[0].as_name() == Some(functions::MICRO_READ))
-}
-
-fn is_read(item: &Value) -> bool {
-    item.as_list().is_some_and(|parts| parts[0].as_name() != Some(functions::MICRO_APPEND))
-}
-
-fn pair_of(number: u32, pair: &Value) -> Result<(&Value, &[Value]), CheckError> {
-    match pair.as_list() {
-        Some([key, Value::List(list)]) => Ok((key, list)),
-        _ => Err(misshapen(number, pair, "[key, list]")),
-    }
-}
-
-/// What a read of either kind found of a key.
-fn list_in<'e>(number: u32, item: &'e Value, key: &Value) -> Result<&'e [Value], CheckError> {
-    match micro(number, item)? {
-        Micro::Read(_, list) => Ok(list),
-        Micro::Range(_, pairs) => {
-            let found = pairs.iter().filter_map(|pair| pair_of(number, pair).ok()).find(|(there, _)| *there == key);
-            Ok(found.map_or(&[], |(_, list)| list))
-        }
-        Micro::Append(..) | Micro::Unanswered => Ok(&[]),
-    }
-}
-
-pub(super) fn misshapen(number: u32, found: &Value, expected: &'static str) -> CheckError {
-    let function = functions::TRANSACTION.to_string();
-    CheckError::Shape { operation: number as usize, function, found: found.to_string(), expected }
 }

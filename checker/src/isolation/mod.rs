@@ -5,7 +5,8 @@
 //! graph of transactions, whose cycles are Adya's anomalies. Each level of isolation is the absence of some of them, so that
 //! one pass answers for all levels: which are ruled out, by which proof, and which are the strongest that still hold.
 //!
-//! - [`lists`](check_lists): transactions that append to lists and read them. Reads tell the whole order of versions.
+//! - [`check_lists`]: transactions that append to lists and read them. Reads tell the whole order of versions.
+//! - [`check_registers`]: transactions that write registers and read them. Reads tell part of the order of versions.
 //!
 //! Invariants
 //!  E1  Each edge of a proof can be derived again from the history alone. Nothing is called invalid without one.
@@ -21,13 +22,19 @@ mod index;
 mod level;
 mod list_order;
 mod lists;
+mod micro;
 mod proof;
+mod register_order;
+mod registers;
 mod report;
 mod shape;
 mod transactions;
 
-use tenet_histories::History;
+use std::ops::ControlFlow;
 
+use tenet_histories::{History, Value};
+
+use crate::budget::{Budget, Meter};
 use crate::{CheckError, Oracle};
 
 pub use anomaly::{Anomaly, Version};
@@ -35,38 +42,84 @@ pub use graph::Kind;
 pub use level::{Level, UnknownLevel};
 pub use lists::Lists;
 pub use proof::{Because, Cycle, Edge, Later, Source, Who};
+pub use registers::Registers;
 pub use report::Report;
 pub use shape::{Family, Order, Shape};
 pub use transactions::TRANSACTIONS_MAX;
 
-use cycles::Steps;
-use graph::Graph;
+use graph::{EdgeSink, Graph, TooManyEdges};
+use index::NONE;
 use list_order::ListOrder;
+use register_order::RegisterOrder;
+use transactions::Transactions;
 
 #[derive(Clone, Debug)]
 pub struct Options {
     /// The level that the history was promised.
     pub level: Level,
-    /// How many edges one search for cycles follows before it gives up.
-    pub steps_max: u64,
+    /// Of its steps, each search for cycles takes no more than `STEPS_MAX`.
+    pub budget: Budget,
     /// How many dependencies a history may have, per transaction.
     pub edges_per_transaction_max: usize,
+    pub register_keys: RegisterKeys,
+    /// Whether the order of events of different clients means anything. A history's fact `real_time` may deny it.
+    pub real_time: bool,
 }
 
-impl Default for Options {
-    fn default() -> Options {
-        Options { level: Level::StrictSerializable, steps_max: 20_000_000, edges_per_transaction_max: 64 }
-    }
+/// What is known of each register alone, besides what transactions show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RegisterKeys {
+    Nothing,
+    /// Each client meets versions of a key in their order.
+    Sequential,
+    /// All clients do.
+    Linearizable,
 }
+
+/// What graph and search take per transaction, in an ordinary history.
+const SEARCH_BYTES: usize = 100;
+
+/// How many edges one search for cycles follows at most: a second's work.
+const STEPS_MAX: u64 = 20_000_000;
 
 /// Of small histories, each may have as many edges.
 const EDGES_MIN: usize = 1 << 20;
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            level: Level::StrictSerializable,
+            budget: Budget::default(),
+            edges_per_transaction_max: 64,
+            register_keys: RegisterKeys::Nothing,
+            real_time: true,
+        }
+    }
+}
+
+impl Options {
+    fn edges_max(&self, transactions: usize) -> usize {
+        transactions.saturating_mul(self.edges_per_transaction_max).max(EDGES_MIN)
+    }
+
+    fn of(&self, history: &History) -> Options {
+        let denied = history.header.facts.get("real_time") == Some(&Value::Bool(false));
+        Options { real_time: self.real_time && !denied, ..self.clone() }
+    }
+}
 
 /// Judges a history of transactions over lists (list-append).
 pub fn check_lists(history: &History, options: &Options) -> Result<Report, CheckError> {
     let mut lists = Lists::default();
     history.events.iter().try_for_each(|event| lists.push(event))?;
-    Ok(lists.finish(options))
+    Ok(lists.finish(&options.of(history)))
+}
+
+/// Judges a history of transactions over registers (rw-register).
+pub fn check_registers(history: &History, options: &Options) -> Result<Report, CheckError> {
+    let mut registers = Registers::default();
+    history.events.iter().try_for_each(|event| registers.push(event))?;
+    Ok(registers.finish(&options.of(history)))
 }
 
 impl Lists {
@@ -76,34 +129,75 @@ impl Lists {
         let mut anomalies = std::mem::take(&mut self.found);
         let order = ListOrder::new(&self);
         anomalies.extend(order.anomalies());
-        let transactions = self.transactions.count();
-        let after = self.transactions.after().to_vec();
-        let edges_max = (transactions * options.edges_per_transaction_max).max(EDGES_MIN);
-        let graph = Graph::build(after, edges_max, |edge| order.each_edge(edge));
-        let who = |number: u32| self.transactions.who(number);
-        let cycle = |steps: &Steps| {
-            let because = |from, to, kind| order.because(from, to, kind);
-            Cycle::justified(steps, who, because)
-        };
-        let graph = match graph {
-            Ok(graph) => graph,
-            Err(_) => {
-                let mut report = Report::new(Oracle::Lists, options.level, transactions, anomalies);
-                report.give_up(&Level::ALL, format!("more than {edges_max} dependencies"));
-                return report;
-            }
-        };
-        let cycles = cycles::find(&graph, options.steps_max);
-        anomalies.extend(cycles.found.iter().map(|(_, steps)| Anomaly::Cycle(cycle(steps))));
-        anomalies.extend(order.lost_update(&cycles.tangled));
-        if let Some((in_order, steps)) = order.fractured_read(&cycles.tangled) {
-            anomalies.push(Anomaly::FracturedRead { in_order, cycle: Cycle::of(steps, who) });
-        }
-        let mut report = Report::new(Oracle::Lists, options.level, transactions, anomalies);
-        if !cycles.unsearched.is_empty() {
-            let levels = [Level::Causal, Level::ConsistentView, Level::ParallelSnapshotIsolation];
-            report.give_up(&levels, format!("a search for G-single followed more than {} edges", options.steps_max));
-        }
-        report
+        judge(Oracle::Lists, &self.transactions, &order, anomalies, options)
     }
+}
+
+impl Registers {
+    /// After the last event.
+    pub fn finish(mut self, options: &Options) -> Report {
+        self.claim();
+        let mut anomalies = std::mem::take(&mut self.found);
+        match RegisterOrder::new(&self, options) {
+            Ok(mut order) => {
+                anomalies.extend(order.cyclic_versions());
+                anomalies.extend(order.anomalies());
+                judge(Oracle::Registers, &self.transactions, &order, anomalies, options)
+            }
+            Err(TooManyEdges) => too_many(Oracle::Registers, &self.transactions, anomalies, options),
+        }
+    }
+}
+
+/// What a model of data knows of its transactions.
+trait Dependencies {
+    fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()>;
+    fn because(&self, from: u32, to: u32, kind: Kind) -> Because;
+    /// Anomalies that are part of some cycle, among the transactions that are.
+    fn lost_update(&self, tangled: &[u32]) -> Option<Anomaly>;
+    fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)>;
+}
+
+/// Searches for cycles, and says what all anomalies together mean.
+fn judge(
+    oracle: Oracle,
+    transactions: &Transactions,
+    data: &impl Dependencies,
+    mut anomalies: Vec<Anomaly>,
+    options: &Options,
+) -> Report {
+    let count = transactions.count();
+    if let Err(exhausted) = Meter::new(&options.budget).step(count * SEARCH_BYTES) {
+        let mut report = Report::new(oracle, options.level, count, anomalies);
+        report.give_up(&Level::ALL, exhausted.to_string());
+        return report;
+    }
+    let after = if options.real_time { transactions.after().to_vec() } else { vec![NONE; count] };
+    let graph = match Graph::build(after, options.edges_max(count), |edge| data.each_edge(edge)) {
+        Ok(graph) => graph,
+        Err(TooManyEdges) => return too_many(oracle, transactions, anomalies, options),
+    };
+    let cycles = cycles::find(&graph, &options.budget);
+    let who = |number: u32| transactions.who(number);
+    let justified = |steps| Cycle::justified(steps, who, |from, to, kind| data.because(from, to, kind));
+    anomalies.extend(cycles.found.iter().map(|(_, steps)| Anomaly::Cycle(justified(steps))));
+    anomalies.extend(data.lost_update(&cycles.tangled));
+    if let Some((in_order, steps)) = data.fractured_read(&cycles.tangled) {
+        anomalies.push(Anomaly::FracturedRead { in_order, cycle: Cycle::of(steps, who) });
+    }
+    let mut report = Report::new(oracle, options.level, transactions.count(), anomalies);
+    if cycles.is_stopped {
+        report.give_up(&Level::ALL, "stopped before all cycles were searched for".to_string());
+    } else if cycles.is_unsearched {
+        let levels = [Level::Causal, Level::ConsistentView, Level::ParallelSnapshotIsolation];
+        report.give_up(&levels, "gave up a search for cycles with one anti-dependency (G-single)".to_string());
+    }
+    report
+}
+
+fn too_many(oracle: Oracle, transactions: &Transactions, anomalies: Vec<Anomaly>, options: &Options) -> Report {
+    let mut report = Report::new(oracle, options.level, transactions.count(), anomalies);
+    let edges_max = options.edges_max(transactions.count());
+    report.give_up(&Level::ALL, format!("more than {edges_max} dependencies"));
+    report
 }

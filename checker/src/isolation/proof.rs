@@ -54,8 +54,9 @@ pub enum Because {
 /// Why one version of a register is later than another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Later {
+    /// None: the initial state.
     pub earlier: Option<i64>,
-    pub later: i64,
+    pub later: Option<i64>,
     pub source: Source,
 }
 
@@ -194,7 +195,7 @@ impl fmt::Display for Orders<'_> {
 
 impl fmt::Display for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (earlier, later) = (version(self.earlier), self.later);
+        let [earlier, later] = [self.earlier, self.later].map(version);
         match self.source {
             Source::Initial => write!(f, "every key is unset at first, so {later} came later"),
             Source::WroteAfterRead { operation } => {

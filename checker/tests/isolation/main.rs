@@ -2,6 +2,8 @@
 //! a verifier that knows nothing of graphs, and what must not change a verdict.
 
 mod brute_force;
+mod generated;
 mod lists;
+mod registers;
 mod small;
 mod verify;

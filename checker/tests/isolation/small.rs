@@ -99,6 +99,29 @@ pub fn list_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> Hist
     history_of(&shuffle, &calls)
 }
 
+/// The same over registers: the value of one is the last element of a list.
+pub fn register_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> History {
+    let mut history = list_history(shuffle, plans, final_read);
+    for event in &mut history.events {
+        let value = match &mut event.what {
+            What::Invoke { call, .. } => &mut call.value,
+            What::Complete { completion, .. } => &mut completion.value,
+            _ => continue,
+        };
+        let Value::List(micros) = value else { continue };
+        for micro in micros {
+            let Value::List(parts) = micro else { unreachable!() };
+            if parts[0].as_text() == Some("append") {
+                parts[0] = "w".into();
+            }
+            if let Value::List(list) = &parts[2] {
+                parts[2] = list.last().cloned().unwrap_or(Value::Nil);
+            }
+        }
+    }
+    history
+}
+
 pub fn outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![6 => Just(Outcome::Ok), 1 => Just(Outcome::Fail), 2 => Just(Outcome::Unknown)]
 }

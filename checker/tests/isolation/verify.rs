@@ -1,6 +1,6 @@
 //! Derives each step of a proof again from the raw history. Knows what was asked and answered, nothing of graphs.
 
-use tenet_checker::isolation::{Anomaly, Because, Cycle, Kind, Report, Shape};
+use tenet_checker::isolation::{Anomaly, Because, Cycle, Kind, Later, Report, Shape, Source};
 use tenet_histories::{History, Operation, Outcome, Value};
 
 use crate::brute_force::micros;
@@ -36,8 +36,8 @@ impl Facts<'_> {
             Anomaly::Internal { who, .. } => self.contradicts_itself(&self.operations[who.operation]),
             Anomaly::FutureRead { who, key, value } => {
                 let operation = &self.operations[who.operation];
-                let written = micros(operation)
-                    .position(|[name, of, v]| is("append", name) && of == key && *v == (*value).into());
+                let written =
+                    micros(operation).position(|[name, of, v]| is_write(name) && of == key && *v == (*value).into());
                 let read = micros(operation)
                     .position(|[name, of, list]| is("r", name) && of == key && ints(list).contains(value));
                 read.unwrap() < written.unwrap()
@@ -65,12 +65,17 @@ impl Facts<'_> {
             }),
             Anomaly::FracturedRead { cycle, .. } => {
                 let kinds: Vec<Kind> = cycle.edges.iter().map(|edge| edge.kind).collect();
+                // That the next one read and wrote is how registers show what was written over.
                 kinds[..2] == [Kind::WriteRead, Kind::ReadWrite]
-                    && kinds[2..].iter().all(|kind| *kind == Kind::WriteWrite)
+                    && kinds[2..].iter().all(|kind| matches!(kind, Kind::WriteWrite | Kind::WriteRead))
                     && self.is_cycle(cycle)
             }
             Anomaly::Cycle(cycle) => self.is_cycle(cycle),
-            Anomaly::CyclicVersions { .. } => unreachable!("lists have no such anomaly"),
+            Anomaly::CyclicVersions { key, order } => {
+                let next = |at: usize| order[(at + 1) % order.len()].earlier;
+                order.len() > 1
+                    && (0..order.len()).all(|at| order[at].later == next(at) && self.is_later(key, &order[at]))
+            }
         }
     }
 
@@ -109,6 +114,21 @@ impl Facts<'_> {
                 });
                 looked && low <= key && key <= high && self.writer(key, *next) == Some(to)
             }
+            (Kind::WriteRead, Because::ReadRegister { key, value }) => {
+                self.writer(key, *value) == Some(from) && self.values(to, key).any(|read| read == Some(*value))
+            }
+            (Kind::WriteWrite, Because::Overwrote { key, first, second, order }) => {
+                let ends = [order[0].earlier, order[order.len() - 1].later] == [Some(*first), Some(*second)];
+                let steps = order.iter().all(|later| self.is_later(key, later));
+                ends && steps && self.writer(key, *first) == Some(from) && self.writer(key, *second) == Some(to)
+            }
+            (Kind::ReadWrite, Because::MissedInRegister { key, read, next, order }) => {
+                let ends = [order[0].earlier, order[order.len() - 1].later] == [*read, Some(*next)];
+                let steps = order.iter().all(|later| self.is_later(key, later));
+                ends && steps
+                    && self.values(from, key).any(|value| value == *read)
+                    && self.writer(key, *next) == Some(to)
+            }
             (Kind::Process, Because::SameProcess) => {
                 one.process == two.process && one.is_ok() && one.return_event().unwrap() < two.invoke_event
             }
@@ -117,12 +137,51 @@ impl Facts<'_> {
         }
     }
 
+    /// One version of a register comes after another.
+    fn is_later(&self, key: &Value, later: &Later) -> bool {
+        let meets = |at: usize, value: Option<i64>| {
+            let written = value.is_some_and(|value| self.appends(at, key).any(|written| written == value));
+            written || self.values(at, key).any(|read| read == value)
+        };
+        match &later.source {
+            Source::Initial => later.earlier.is_none() && later.later.is_some(),
+            Source::WroteAfterRead { operation } => {
+                let names: Vec<_> = micros(&self.operations[*operation]).filter(|[_, of, _]| *of == key).collect();
+                let read = names.iter().position(|[name, _, value]| is("r", name) && value.as_int() == later.earlier);
+                let wrote = names.iter().position(|[name, _, value]| is("w", name) && value.as_int() == later.later);
+                read.zip(wrote).is_some_and(|(read, wrote)| read < wrote)
+            }
+            Source::SequentialKey { operations: [one, two] } | Source::LinearizableKey { operations: [one, two] } => {
+                let [first, second] = [*one, *two].map(|at| &self.operations[at]);
+                let is_process = matches!(later.source, Source::SequentialKey { .. });
+                let ordered = first.is_ok() && first.return_event().unwrap() < second.invoke_event;
+                ordered
+                    && (!is_process || first.process == second.process)
+                    && meets(*one, later.earlier)
+                    && meets(*two, later.later)
+            }
+        }
+    }
+
+    /// What a transaction that is ok read of a register.
+    fn values(&self, at: usize, key: &Value) -> impl Iterator<Item = Option<i64>> {
+        let operation = &self.operations[at];
+        let found = micros(operation).filter(|_| operation.is_ok()).filter_map(|[name, of, value]| match () {
+            () if is("r", name) && of == key => Some(value.as_int()),
+            () if is("rr", name) => {
+                let mut pairs = value.as_list().unwrap().iter().map(|pair| pair.as_list().unwrap());
+                pairs.find(|pair| pair[0] == *key).map(|pair| pair[1].as_int())
+            }
+            () => None,
+        });
+        found.collect::<Vec<_>>().into_iter()
+    }
+
     /// It is ok, or somebody saw what it wrote.
     fn happened(&self, at: usize) -> bool {
         let operation = &self.operations[at];
         let seen = || {
-            micros(operation)
-                .any(|[name, key, value]| is("append", name) && !self.is_unread(key, value.as_int().unwrap()))
+            micros(operation).any(|[name, key, value]| is_write(name) && !self.is_unread(key, value.as_int().unwrap()))
         };
         operation.is_ok() || operation.outcome() == Outcome::Unknown && seen()
     }
@@ -142,7 +201,7 @@ impl Facts<'_> {
     }
 
     fn appends(&self, at: usize, key: &Value) -> impl Iterator<Item = i64> {
-        let micros = micros(&self.operations[at]).filter(move |[name, of, _]| is("append", name) && *of == key);
+        let micros = micros(&self.operations[at]).filter(move |[name, of, _]| is_write(name) && *of == key);
         micros.map(|[.., value]| value.as_int().unwrap())
     }
 
@@ -155,7 +214,8 @@ impl Facts<'_> {
     }
 
     fn is_unread(&self, key: &Value, element: i64) -> bool {
-        self.lists(key).all(|list| !list.contains(&element))
+        let is_value = |at: usize| self.values(at, key).any(|value| value == Some(element));
+        self.lists(key).all(|list| !list.contains(&element)) && !(0..self.operations.len()).any(is_value)
     }
 
     /// Some read shows the one before the other.
@@ -180,12 +240,19 @@ impl Facts<'_> {
                     (known, own) = (Some(ints(value)), Vec::new());
                 }
             }
+            // A read of a range tells of each key.
+            let there = |of: &Value| {
+                let pairs = value.as_list().unwrap().iter().map(|pair| pair.as_list().unwrap());
+                pairs.filter(|pair| pair[0] == *of).map(|pair| ints(&pair[1])).next().unwrap_or_default()
+            };
+            let missing = |of: &[&Value; 3]| is_write(of[0]) && !there(of[1]).contains(&of[2].as_int().unwrap());
             let found = ints(value);
-            is("r", name)
-                && match known {
-                    Some(known) => found != [known, own].concat(),
-                    None => !found.ends_with(&own),
-                }
+            is("rr", name) && all[..at].iter().any(missing)
+                || is("r", name)
+                    && match known {
+                        Some(known) => found != [known, own].concat(),
+                        None => !found.ends_with(&own),
+                    }
         })
     }
 }
@@ -194,6 +261,13 @@ fn is(wanted: &str, name: &Value) -> bool {
     name.as_text() == Some(wanted)
 }
 
+fn is_write(name: &Value) -> bool {
+    is("append", name) || is("w", name)
+}
+
+/// A list, or the one value of a register.
 fn ints(list: &Value) -> Vec<i64> {
-    list.as_list().unwrap_or_default().iter().map(|element| element.as_int().unwrap()).collect()
+    let alone = list.as_int().map(Value::Int);
+    let list = alone.as_ref().map_or(list.as_list().unwrap_or_default(), std::slice::from_ref);
+    list.iter().map(|element| element.as_int().unwrap()).collect()
 }

@@ -1,0 +1,91 @@
+//! Rw-register.
+
+use proptest::prelude::*;
+use tenet_checker::isolation::{Level, Options, RegisterKeys, check_registers};
+use tenet_histories::{Operation, Value};
+
+use crate::brute_force::{LEVELS, State, has_execution, micros};
+use crate::small::{KEYS, plans, register_history};
+use crate::verify::verify;
+
+type Registers = [Value; KEYS as usize];
+
+impl State for Registers {
+    fn apply(&self, operation: &Operation<'_>, last: &Registers) -> Option<Registers> {
+        let (mut own, mut next) = (self.clone(), last.clone());
+        for [name, key, value] in micros(operation) {
+            let key = key.as_int().unwrap() as usize;
+            if name.as_text() == Some("w") {
+                (own[key], next[key]) = (value.clone(), value.clone());
+            } else if operation.is_ok() && *value != own[key] {
+                return None;
+            }
+        }
+        Some(next)
+    }
+
+    fn conflict(one: &Operation<'_>, two: &Operation<'_>) -> bool {
+        let writes = |operation: &Operation<'_>, key: &Value| {
+            micros(operation).any(|[name, of, _]| name.as_text() == Some("w") && of == key)
+        };
+        micros(one).any(|[name, key, _]| name.as_text() == Some("w") && writes(two, key))
+    }
+}
+
+fn options(register_keys: RegisterKeys) -> Options {
+    Options { register_keys, ..Options::default() }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6000))]
+
+    #[test]
+    fn a_level_that_is_ruled_out_has_no_execution((shuffle, plans) in plans(), final_read in any::<bool>()) {
+        let history = register_history(&shuffle, &plans, final_read);
+        let report = check_registers(&history, &options(RegisterKeys::Nothing)).unwrap();
+        verify(&history, &report);
+        let out = report.ruled_out();
+        for level in LEVELS.into_iter().filter(|level| out.contains(level)) {
+            // A snapshot whose own write is overwritten by one that it did not see is a prefix still: a lost update.
+            prop_assert!(!has_execution(&history, Registers::default(), level), "{level}\n{report}");
+        }
+    }
+
+    #[test]
+    fn keys_of_strictly_serializable_histories_are_linearizable((shuffle, plans) in plans()) {
+        let history = register_history(&shuffle, &plans, true);
+        let more = [
+            (RegisterKeys::Sequential, Level::StrongSessionSerializable),
+            (RegisterKeys::Linearizable, Level::StrictSerializable),
+        ];
+        for (keys, level) in more {
+            let report = check_registers(&history, &options(keys)).unwrap();
+            verify(&history, &report);
+            if report.ruled_out().contains(&level) {
+                prop_assert!(!has_execution(&history, Registers::default(), level), "{keys:?} {level}\n{report}");
+            }
+            // What is known without is known with.
+            let without = check_registers(&history, &options(RegisterKeys::Nothing)).unwrap();
+            if without.anomalies.is_empty() {
+                continue;
+            }
+            prop_assert!(!report.anomalies.is_empty(), "{without}");
+        }
+    }
+}
+
+#[test]
+fn keys_that_are_linearizable_show_more() {
+    // Each reads what the other has not written yet, but nobody read before writing.
+    let script = |keys| {
+        let plan = |value: i64| (vec![(true, 0)], tenet_histories::Outcome::Ok, vec![0, 1, 0, value as u8, 0]);
+        let reads = |behind: u8| (vec![(false, 0)], tenet_histories::Outcome::Ok, vec![0, 1, 0, behind, 0]);
+        let mut read_old = reads(0);
+        read_old.2[0] = 202;
+        let history = register_history(&[0, 0, 1, 1, 2, 2], &[plan(1), plan(2), read_old], false);
+        check_registers(&history, &options(keys)).unwrap()
+    };
+    let found = |keys| script(keys).anomalies.iter().map(|anomaly| anomaly.name()).collect::<Vec<_>>();
+    assert_eq!(found(RegisterKeys::Nothing), Vec::<String>::new());
+    assert_eq!(found(RegisterKeys::Linearizable), ["cyclic-versions"]);
+}
