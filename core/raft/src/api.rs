@@ -242,6 +242,8 @@ pub struct Status {
     pub serving: bool,
     pub commit: LogIndex,
     pub applied: LogIndex,
+    /// Entries up to here are no longer in the log.
+    pub base: LogIndex,
     /// The own disk has answered for the log up to here.
     pub durable: LogIndex,
     pub last: SnapshotMeta,

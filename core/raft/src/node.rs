@@ -143,6 +143,7 @@ impl Node {
             serving: noop.is_some_and(|noop| noop <= core.applied),
             commit: core.commit,
             applied: core.applied,
+            base: core.log.base().index,
             durable: core.tickets.durable(),
             last: core.log.last(),
             matched,

@@ -49,8 +49,11 @@ const TURN_MAX: usize = 512;
 /// Entries between two state hashes that a leader sends around.
 const HASH_EVERY: u64 = 16;
 
-/// Ticks between two looks at what holds on to old parts of the log.
+/// Ticks between two looks at what holds on to old parts of the log, as long as these are few segments.
 const PINNING_TICKS: u64 = 64;
+
+/// When so many segments came after the oldest one, idle shards let go of it one after the other, as fast as the disk allows.
+const PINNED_SEGMENTS_MAX: usize = 4;
 
 /// Raft's network (the word of async-raft): fire and forget.
 pub trait RaftNetwork: Send + Sync {
@@ -418,7 +421,7 @@ impl Host {
         self.maybe_checkpoint();
     }
 
-    /// One checkpoint at a time: the replica with the most to lose first.
+    /// One checkpoint at a time: the replica with the most to lose first, then those that hold on to old segments.
     fn maybe_checkpoint(&mut self) {
         if self.checkpointing.is_some() {
             return;
@@ -430,13 +433,7 @@ impl Host {
                     || replica.ticks_since_checkpoint >= self.limits.checkpoint_ticks)
         };
         let most = self.replicas.values().filter(due).max_by_key(|replica| replica.bytes_since_checkpoint);
-        let mut chosen = most.map(Replica::shard);
-        if chosen.is_none() && self.ticks.is_multiple_of(PINNING_TICKS) {
-            // A shard that is idle holds on to old segments with its last few entries.
-            let free = |shard: &ShardId| self.replicas.get(shard).is_some_and(|replica| !replica.installing);
-            chosen = self.storage.pinning().into_iter().find(free);
-        }
-        let Some(shard) = chosen else { return };
+        let Some(shard) = most.map(Replica::shard).or_else(|| self.pinning()) else { return };
         let replica = self.replicas.get_mut(&shard).expect("chosen among them");
         replica.bytes_since_checkpoint = 0;
         replica.ticks_since_checkpoint = 0;
@@ -446,6 +443,22 @@ impl Host {
             let result = seam.blocking(move || storage.checkpoint(shard)).await;
             Done::Checkpointed { shard, result }
         }));
+    }
+
+    /// A shard that holds on to old segments with entries that it could let go: mostly an idle one, with its last few.
+    fn pinning(&self) -> Option<ShardId> {
+        let is_look = self.ticks.is_multiple_of(PINNING_TICKS);
+        let could = |shard: &ShardId| {
+            self.replicas.get(shard).is_some_and(|replica| {
+                let applied = replica.meta.applied;
+                let until = self.network.snapshot_floor(*shard).map_or(applied, |floor| floor.min(applied));
+                // A busy one is due by itself.
+                let is_idle = is_look || replica.bytes_since_checkpoint == 0;
+                is_idle && !replica.installing && replica.status().base < until
+            })
+        };
+        let segments_after = if is_look { 1 } else { PINNED_SEGMENTS_MAX };
+        self.storage.pinning(segments_after).into_iter().find(could)
     }
 
     async fn on_done(&mut self, done: Done) {
@@ -499,6 +512,7 @@ impl Host {
                     }
                     Err(error) => halt(&self.seam, format!("{shard} cannot be checkpointed: {error}")).await,
                 }
+                self.maybe_checkpoint();
             }
             Done::Loaded { shard, load, result } => match result {
                 Ok(frames) => {
@@ -544,8 +558,9 @@ impl Host {
     }
 
     fn on_checkpointed(&mut self, shard: ShardId, meta: &Meta) {
-        let tail = if self.storage.pinning().contains(&shard) { 0 } else { self.limits.log_tail_entries };
         let Some(replica) = self.replicas.get_mut(&shard).filter(|replica| !replica.installing) else { return };
+        let is_needed = !replica.all_hold_all() && !self.storage.pinning(1).contains(&shard);
+        let tail = if is_needed { self.limits.log_tail_entries } else { 0 };
         // Unknown to raft: a snapshot has overtaken this checkpoint.
         let Some(checkpoint) = replica.compaction(meta.applied) else { return };
         let tail = LogIndex(meta.applied.0.saturating_sub(tail));

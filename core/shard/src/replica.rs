@@ -627,6 +627,12 @@ impl Replica {
         (index > LogIndex::ZERO).then_some(SnapshotMeta { index, term })
     }
 
+    /// Nothing is on its way, and no follower is behind: as its leader knows.
+    pub fn all_hold_all(&self) -> bool {
+        let last = self.status.last.index;
+        self.status.leading && self.meta.applied == last && self.status.matched.iter().all(|(_, index)| *index == last)
+    }
+
     /// Takes a claim, unless an earlier one still waits.
     pub fn claim(&mut self, claim: StateClaim) {
         self.claim.get_or_insert(claim);

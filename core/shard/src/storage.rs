@@ -81,8 +81,8 @@ pub trait RaftStorage: Send + Sync {
     /// Removes what there is of a dropped shard: its group, if the log still has it, and then its store.
     fn remove(&self, shard: ShardId) -> Result<(), StorageError>;
 
-    /// Groups that hold on to the oldest part of the log.
-    fn pinning(&self) -> Vec<ShardId>;
+    /// Groups that hold on to the oldest segment of the log, if at least so many came after it.
+    fn pinning(&self, segments_after: usize) -> Vec<ShardId>;
 }
 
 /// The real one.
@@ -189,7 +189,7 @@ impl RaftStorage for DiskStorage {
         Ok(self.pool.remove(shard)?)
     }
 
-    fn pinning(&self) -> Vec<ShardId> {
-        self.wal.pinning()
+    fn pinning(&self, segments_after: usize) -> Vec<ShardId> {
+        self.wal.pinning(segments_after)
     }
 }

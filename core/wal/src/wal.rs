@@ -70,10 +70,11 @@ impl Wal {
         self.index().groups.get(&shard).map(|group| group.state.clone())
     }
 
-    /// The groups that still need entries of the oldest segment, if it is not the current one: compact them to free it.
-    pub fn pinning(&self) -> Vec<ShardId> {
+    /// The groups that still need entries of the oldest segment, if at least so many came after it: compact them to free it.
+    pub fn pinning(&self, segments_after: usize) -> Vec<ShardId> {
         let index = self.index();
-        let Some(floor) = index.floor().filter(|floor| index.segments.keys().next_back() != Some(floor)) else {
+        let after = |floor: &SegmentId| index.segments.range(*floor..).count() - 1;
+        let Some(floor) = index.floor().filter(|floor| after(floor) >= segments_after.max(1)) else {
             return Vec::new();
         };
         let pinning = index.groups.iter().filter(|(_, group)| group.oldest() == Some(floor));

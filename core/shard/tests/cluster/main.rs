@@ -23,12 +23,12 @@ use tokio::sync::oneshot;
 
 const TARGET: Target = Target { tenant: TenantId(1), shard: ShardId(2), epoch: RangeEpoch(1), catalog: None };
 
-struct Hashes(Mutex<BTreeMap<LogIndex, [u8; 32]>>);
+struct Hashes(Mutex<BTreeMap<(ShardId, LogIndex), [u8; 32]>>);
 
 impl Observer for Hashes {
     fn applied(&self, shard: ShardId, replica: ReplicaId, index: LogIndex, hash: [u8; 32]) {
         let mut seen = self.0.lock().unwrap();
-        let known = *seen.entry(index).or_insert(hash);
+        let known = *seen.entry((shard, index)).or_insert(hash);
         assert_eq!(known, hash, "{shard} {replica} differs at {index}");
     }
 }
@@ -42,6 +42,7 @@ struct Running {
     boot: Arc<Boot>,
     transport: Arc<Transport>,
     shards: Arc<Shards>,
+    wal: Arc<Wal>,
 }
 
 struct Cluster {
@@ -93,29 +94,38 @@ impl Cluster {
             HostOptions {
                 node,
                 limits: self.limits.clone(),
-                storage: Arc::new(DiskStorage { wal, pool: pool.clone() }),
+                storage: Arc::new(DiskStorage { wal: wal.clone(), pool: pool.clone() }),
                 network: Arc::new(network),
                 observer: Some(self.hashes.clone()),
             },
         );
         let shards = Shards::new(&seam, node, host.clone(), pool, transport.clone(), &small());
         transport.set_handler(Arc::new(PeerDesk(shards.clone())));
-        shards.learn(self.descriptor());
-        let descriptor = self.descriptor();
-        self.world.spawn(
-            &boot.alive,
-            Box::pin(async move {
-                let (done, opened) = oneshot::channel();
-                host.give(HostInput::Open { descriptor, done }).await;
-                opened.await.unwrap();
-            }),
-        );
-        self.machines[n].running = Some(Running { boot, transport, shards });
+        self.machines[n].running = Some(Running { boot, transport, shards, wal });
+        self.open(n, self.descriptor());
         for other in 0..3 {
             if other != n && self.machines[other].running.is_some() {
                 self.link(n, other);
             }
         }
+    }
+
+    fn open(&self, n: usize, descriptor: Descriptor) {
+        let (shards, alive) = self.client(n);
+        shards.learn(descriptor.clone());
+        let opening = async move {
+            let (done, opened) = oneshot::channel();
+            shards.host().give(HostInput::Open { descriptor, done }).await;
+            opened.await.unwrap();
+        };
+        self.world.spawn(&alive, Box::pin(opening));
+    }
+
+    /// Where a shard's log begins on a machine, and what its store has applied.
+    fn log_of(&self, n: usize, shard: ShardId) -> (LogIndex, LogIndex) {
+        let running = self.machines[n].running.as_ref().unwrap();
+        let base = running.wal.group(shard).unwrap().base.0;
+        (base, running.shards.host().views.get(shard).unwrap().meta.applied)
     }
 
     fn link(&self, a: usize, b: usize) {
@@ -398,6 +408,69 @@ fn a_snapshot_that_is_whole_and_wrong_is_refused_and_its_receiver_lives_on() {
     cluster.put(n, &key(1), b"after").unwrap();
     cluster.run(200);
     assert_eq!(cluster.get(n, &key(1)).unwrap().as_deref(), Some(&b"after"[..]));
+}
+
+#[test]
+fn an_idle_leader_keeps_no_log_unless_a_follower_is_behind() {
+    let limits = Limits { checkpoint_ticks: 20, ..Limits::default() };
+    let mut cluster = Cluster::new(9, limits, WalOptions::default());
+    for n in 0..5 {
+        cluster.put(0, &key(n), b"a").unwrap();
+    }
+    let leader = (0..3).find(|n| cluster.view(*n).leading).unwrap();
+    cluster.run(3000);
+    let (base, applied) = cluster.log_of(leader, TARGET.shard);
+    assert_eq!(base, applied);
+
+    cluster.crash((leader + 1) % 3);
+    for n in 0..5 {
+        cluster.put(leader, &key(n), b"b").unwrap();
+    }
+    cluster.run(3000);
+    let (base_then, applied_then) = cluster.log_of(leader, TARGET.shard);
+    assert!(applied_then > applied && base_then == base, "it keeps what one that is behind needs");
+
+    cluster.start((leader + 1) % 3);
+    cluster.run(1000);
+    cluster.put(leader, &key(9), b"c").unwrap();
+    cluster.run(3000);
+    let (base, applied) = cluster.log_of(leader, TARGET.shard);
+    assert_eq!(base, applied);
+    assert!((0..3).all(|n| cluster.halted(n).is_none()));
+}
+
+#[test]
+fn many_idle_shards_let_go_of_old_segments_one_right_after_the_other() {
+    const SHARDS: u64 = 240;
+    let limits = Limits { checkpoint_ticks: 40, ..Limits::default() };
+    let wal = WalOptions { segment_bytes: 16 << 10, ..WalOptions::default() };
+    let cluster = Cluster::new(10, limits, wal);
+    let shards = || (100..100 + SHARDS).map(ShardId);
+    for shard in shards() {
+        (0..3).for_each(|n| cluster.open(n, Descriptor { shard, ..cluster.descriptor() }));
+    }
+    cluster.run(5000);
+    for shard in shards() {
+        let commit = write(&key(0), &[3; 500]);
+        let target = Target { shard, ..TARGET };
+        cluster.ask(0, |shards| Box::pin(async move { shards.commit(target, commit).await })).unwrap().unwrap();
+    }
+    // They are idle from now on, with entries in several segments, and one other is busy. At one look in 64 ticks it takes minutes.
+    for n in 0..300 {
+        cluster.put(0, &key(n), &[7; 2000]).unwrap();
+    }
+    cluster.run(6_000);
+    // What nobody holds on to goes with the next batch.
+    cluster.put(0, &key(0), b"and on").unwrap();
+    cluster.run(100);
+    for n in 0..3 {
+        let segments = cluster.machines[n].running.as_ref().unwrap().wal.stats().segments;
+        assert!(segments <= 6, "{segments} segments on {n}");
+        assert_eq!(cluster.halted(n), None);
+    }
+    for shard in shards() {
+        assert!((0..3).all(|n| cluster.log_of(n, shard).1 >= LogIndex(2)));
+    }
 }
 
 #[test]
