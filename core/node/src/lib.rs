@@ -25,7 +25,7 @@ use tenet_shard::{
 };
 use tenet_sql::{Engine, EngineOptions};
 use tenet_store::{PoolOptions, StoreError, StorePool};
-use tenet_types::{ClusterId, Incarnation, NodeId, ShardId};
+use tenet_types::{ClusterId, Incarnation, NodeId, ShardId, mark};
 use tenet_wal::{Wal, WalError, WalOptions, WalStats};
 use tokio::sync::oneshot;
 
@@ -206,8 +206,14 @@ impl Node {
         self.wal.stats()
     }
 
-    /// Makes everything durable, so that the next start has little to replay. Nothing depends on it.
+    /// Ends the replicas, and makes everything durable, so that the next start has little to replay. Nothing depends on it. First
+    /// the host: what it applied beside the closing of a store would open its file a second time.
     pub async fn stop(&self) -> Result<(), NodeError> {
+        let (done, stopped) = oneshot::channel();
+        self.shards.host().give(HostInput::Stop { done }).await;
+        if stopped.await.is_err() {
+            mark!("node: stopped twice");
+        }
         let (wal, pool) = (self.wal.clone(), self.pool.clone());
         self.seam
             .blocking(move || {

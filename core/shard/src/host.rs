@@ -17,6 +17,8 @@
 //!  H3  A failed write, sync, apply or checkpoint ends the node: the state of what is unsynced is unknown (as on Linux), and a
 //!      replica that cannot apply what others can must not go on.
 //!  H4  A replica whose state hash differs from its leader's at the same index stops the node.
+//!  H5  After `Stop` is answered nothing of the host touches the log or a store: what was on its way to the disk has arrived, and
+//!      whoever waited was answered.
 //!
 //! Deliberately missing for now: several loops, quiescence of idle shards, coalesced heartbeats.
 
@@ -34,7 +36,7 @@ use tenet_types::{LogIndex, NodeId, ReplicaId, ShardId, Term, mark};
 use tenet_wal::{Batch, Change, Frame};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::client::{CommitRequest, Target};
+use crate::client::{CommitRequest, Response, Target};
 use crate::replica::{CommitAnswer, Load, NotLeader, ReadAnswer, Replica, StateClaim, Work};
 use crate::storage::{AppliedEntries, RaftStorage, Staged, StorageError};
 use crate::view::{Descriptor, Limits, ReplicaView, Views};
@@ -127,6 +129,10 @@ pub enum HostInput {
         shard: ShardId,
         done: oneshot::Sender<()>,
     },
+    /// The node ends (H5).
+    Stop {
+        done: oneshot::Sender<()>,
+    },
 }
 
 /// The way to the host loop.
@@ -198,6 +204,9 @@ struct Writing {
     dropped: Vec<(ShardId, oneshot::Sender<()>)>,
 }
 
+/// The one that is being written (H1).
+type Write = (Writing, BoxFuture<'static, Result<(), StorageError>>);
+
 struct Host {
     seam: Seam,
     me: NodeId,
@@ -220,6 +229,8 @@ struct Host {
     /// Where the next batch begins to gather: every group has its turn.
     next_group: ShardId,
     ticks: u64,
+    /// Nothing new begins.
+    stopping: bool,
     jobs: FuturesUnordered<BoxFuture<'static, Done>>,
     touched: BTreeSet<ShardId>,
 }
@@ -233,7 +244,7 @@ pub struct HostOptions {
     pub observer: Option<Arc<dyn Observer>>,
 }
 
-/// Starts the loop. It ends when every handle is dropped.
+/// Starts the loop. It ends when it is told to, or when every handle is dropped.
 pub fn start(seam: &Seam, options: HostOptions) -> HostHandle {
     let (inbox, inputs) = mpsc::channel(INBOX_MAX);
     let views = Arc::new(Views::default());
@@ -257,6 +268,7 @@ pub fn start(seam: &Seam, options: HostOptions) -> HostHandle {
         checkpointing: None,
         next_group: ShardId(0),
         ticks: 0,
+        stopping: false,
         jobs: FuturesUnordered::new(),
         touched: BTreeSet::new(),
     };
@@ -268,20 +280,13 @@ impl Host {
     async fn run(mut self, mut inputs: mpsc::Receiver<HostInput>) {
         let mut turn = Vec::with_capacity(TURN_MAX);
         let mut timer = self.seam.clock.sleep(self.limits.tick);
-        let mut write: Option<(Writing, BoxFuture<'static, Result<(), StorageError>>)> = None;
+        let mut write: Option<Write> = None;
         loop {
             tokio::select! {
                 biased;
                 result = async { write.as_mut().expect("guarded").1.as_mut().await }, if write.is_some() => {
                     let (writing, _) = write.take().expect("guarded");
-                    if let Err(error) = result {
-                        let what = match &error {
-                            StorageError::Wal(_) => "the log cannot be written",
-                            StorageError::Store(_) | StorageError::Damaged { .. } => "a snapshot cannot be put in place",
-                        };
-                        halt(&self.seam, format!("{what}: {error}")).await;
-                    }
-                    self.on_written(writing);
+                    self.on_written(writing, result).await;
                 }
                 Some(done) = self.jobs.next(), if !self.jobs.is_empty() => self.on_done(done).await,
                 () = &mut timer => {
@@ -292,7 +297,16 @@ impl Host {
                     if count == 0 {
                         return;
                     }
-                    for input in turn.drain(..) {
+                    let mut turn = turn.drain(..);
+                    while let Some(input) = turn.next() {
+                        if let HostInput::Stop { done } = input {
+                            inputs.close();
+                            turn.for_each(refuse);
+                            while let Some(input) = inputs.recv().await {
+                                refuse(input);
+                            }
+                            return self.stop(write, done).await;
+                        }
                         if let Err(reason) = self.on_input(input) {
                             halt(&self.seam, reason).await;
                         }
@@ -308,8 +322,28 @@ impl Host {
         }
     }
 
+    /// What is on its way to the disk arrives, with all that follows from it; then nobody is left waiting.
+    async fn stop(mut self, write: Option<Write>, done: oneshot::Sender<()>) {
+        self.stopping = true;
+        if let Some((writing, write)) = write {
+            let result = write.await;
+            self.on_written(writing, result).await;
+        }
+        while let Some(done) = self.jobs.next().await {
+            self.on_done(done).await;
+        }
+        for (shard, replica) in self.replicas {
+            replica.dissolve();
+            self.views.set(shard, None);
+        }
+        if done.send(()).is_err() {
+            mark!("host: nobody waits for its end");
+        }
+    }
+
     fn on_input(&mut self, input: HostInput) -> Result<(), String> {
         match input {
+            HostInput::Stop { .. } => unreachable!("the loop itself ends by it"),
             // A message for a replica that is not here never creates one.
             HostInput::Mail(mail) => {
                 let shard = mail.shard;
@@ -331,7 +365,7 @@ impl Host {
                         self.touched.insert(target.shard);
                     }
                     None => {
-                        if answer.send(crate::client::Response::NotLeader { leader: 0 }).is_err() {
+                        if answer.send(Response::NotLeader { leader: 0 }).is_err() {
                             mark!("host: commit for a replica that is not here");
                         }
                     }
@@ -423,7 +457,7 @@ impl Host {
 
     /// One checkpoint at a time: the replica with the most to lose first, then those that hold on to old segments.
     fn maybe_checkpoint(&mut self) {
-        if self.checkpointing.is_some() {
+        if self.checkpointing.is_some() || self.stopping {
             return;
         }
         let due = |replica: &&Replica| {
@@ -642,7 +676,7 @@ impl Host {
 
     /// What has gathered, up to a bound: the rest is the next batch's. An install waits for whoever works on the store that it
     /// replaces.
-    fn next_write(&mut self) -> Option<(Writing, BoxFuture<'static, Result<(), StorageError>>)> {
+    fn next_write(&mut self) -> Option<Write> {
         let busy = |shard: &ShardId| {
             self.checkpointing == Some(*shard) || self.replicas.get(shard).is_some_and(|replica| replica.applying)
         };
@@ -682,7 +716,14 @@ impl Host {
         Some((writing, Box::pin(write)))
     }
 
-    fn on_written(&mut self, writing: Writing) {
+    async fn on_written(&mut self, writing: Writing, result: Result<(), StorageError>) {
+        if let Err(error) = result {
+            let what = match &error {
+                StorageError::Wal(_) => "the log cannot be written",
+                StorageError::Store(_) | StorageError::Damaged { .. } => "a snapshot cannot be put in place",
+            };
+            halt(&self.seam, format!("{what}: {error}")).await;
+        }
         self.counters.batches.fetch_add(1, Ordering::Relaxed);
         if let Some(observer) = &self.observer {
             for (shard, hard_state) in writing.promised {
@@ -737,6 +778,24 @@ impl Host {
             };
             self.views.set(shard, Some(view));
         }
+    }
+}
+
+/// The answer to what came too late: nothing was proposed.
+fn refuse(input: HostInput) {
+    let gone = match input {
+        HostInput::Commit { answer, .. } => answer.send(Response::NotLeader { leader: 0 }).is_err(),
+        HostInput::Read { answer, .. } => answer.send(Err(NotLeader { leader: None })).is_err(),
+        // Said again elsewhere, or nobody waits but who is ending too.
+        HostInput::Mail(_)
+        | HostInput::SnapshotStaged { .. }
+        | HostInput::StateHash { .. }
+        | HostInput::Open { .. }
+        | HostInput::Drop { .. }
+        | HostInput::Stop { .. } => false,
+    };
+    if gone {
+        mark!("host: refused at the end, to a gateway that left");
     }
 }
 

@@ -474,6 +474,61 @@ fn many_idle_shards_let_go_of_old_segments_one_right_after_the_other() {
 }
 
 #[test]
+fn a_host_that_is_stopped_answers_everybody_and_touches_its_disk_no_more() {
+    for seed in 20..30 {
+        let limits = Limits { checkpoint_bytes: 1, ..Limits::default() };
+        let mut cluster = Cluster::new(seed, limits, WalOptions::default());
+        for n in 0..20 {
+            cluster.put(0, &key(n), b"before").unwrap();
+        }
+        let leader = (0..3).find(|n| cluster.view(*n).leading).unwrap();
+        let other = (leader + 1) % 3;
+        let commit = |n, gateway| {
+            let commit = write(&key(n), b"at the end");
+            (n, cluster.begin(gateway, |shards| Box::pin(async move { shards.commit(TARGET, commit).await })))
+        };
+        let outcomes: Vec<_> = (100..140).map(|n| commit(n, if n % 2 == 0 { leader } else { other })).collect();
+        cluster.run(cluster.world.draw() % 6);
+        // A batch and a checkpoint are on their way.
+        cluster.hang(leader, true);
+        cluster.run(60);
+        let disk = cluster.machines[leader].disk.clone();
+        let stop = cluster.begin(leader, |shards| {
+            Box::pin(async move {
+                let (done, stopped) = oneshot::channel();
+                shards.host().give(HostInput::Stop { done }).await;
+                stopped.await.map(|()| disk.operations())
+            })
+        });
+        cluster.run(100);
+        assert_eq!(*stop.lock().unwrap(), None, "seed {seed}");
+        cluster.hang(leader, false);
+        cluster.run(100);
+        let quiet = stop.lock().unwrap().take().expect("it stops").expect("it says so");
+
+        // The others go on, and what they say arrives where nobody is any more.
+        cluster.run(5000);
+        cluster.put(other, &key(200), b"by another leader").unwrap();
+        assert_eq!(cluster.machines[leader].disk.operations(), quiet, "seed {seed}");
+        assert!(cluster.client(leader).0.host().views.all().is_empty());
+        let outcomes: BTreeMap<u64, Result<Timestamp, ShardError>> =
+            outcomes.into_iter().map(|(n, slot)| (n, slot.lock().unwrap().take().expect("an answer"))).collect();
+
+        cluster.crash(leader);
+        cluster.start(leader);
+        cluster.run(3000);
+        for (n, outcome) in outcomes {
+            match outcome {
+                Ok(_) => assert_eq!(cluster.get(leader, &key(n)).unwrap().as_deref(), Some(&b"at the end"[..])),
+                Err(ShardError::Unknown) => {}
+                Err(error) => panic!("seed {seed}: {error}"),
+            }
+        }
+        assert!((0..3).all(|n| cluster.halted(n).is_none()));
+    }
+}
+
+#[test]
 fn commits_conflict_with_what_was_written_after_their_snapshot() {
     let cluster = Cluster::new(2, Limits::default(), WalOptions::default());
     let first = cluster.put(0, &key(1), b"a").unwrap();

@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use tenet_seam::{
     Address, Clock, Disk, Draw, Entropy, Listener, Moment, Net, Random, Seam, Stream, Task, TaskControl, Tasks,
 };
+use tokio::sync::oneshot;
 
 /// Virtual time and all tasks.
 pub struct World {
@@ -196,16 +197,22 @@ impl Tasks for Boot {
         self.world.spawn(&self.alive, future)
     }
 
+    /// As on a thread of its own: it goes on when whoever waits for it does not.
     fn blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<'static, ()> {
         let latency = Duration::from_micros(50 + self.world.draw() % 2000);
-        let (world, alive, hanging) = (self.world.clone(), self.alive.clone(), self.hanging.clone());
-        Box::pin(async move {
+        let (world, hanging) = (self.world.clone(), self.hanging.clone());
+        let (end, ended) = oneshot::channel();
+        let thread = async move {
             world.sleep(latency).await;
             while hanging.load(Ordering::SeqCst) {
                 world.sleep(Duration::from_millis(5)).await;
             }
             work();
-            if !alive.load(Ordering::SeqCst) {
+            end.send(()).ok();
+        };
+        self.world.spawn(&self.alive, Box::pin(thread));
+        Box::pin(async move {
+            if ended.await.is_err() {
                 std::future::pending::<()>().await;
             }
         })
