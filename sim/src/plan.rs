@@ -24,10 +24,16 @@ const DENSE_PERCENT: u64 = 20;
 /// So many times [`OPEN_MAX`], at least and at most.
 const DENSITY: (u64, u64) = (3, 5);
 
+/// What a dense world's clients may ask for altogether, more or less: it should not take minutes.
+const DENSE_OPERATIONS_MAX: f64 = 10_000.0;
+
 /// So many of a hundred operations must succeed when nothing is in their way: most worlds' rates leave nearly all a way through,
 /// dense ones are there for those that meet, and so are those that make databases.
 const OK_PERCENT_MIN: u64 = 50;
 const OK_PERCENT_MIN_DENSE: u64 = 10;
+
+/// Before the storm and after it.
+const CALM_MS: u64 = 2_000;
 
 /// An operation is some six statements: each crosses a wire there and back, and often two more to the leader. Measured over all
 /// workloads: eight to seventeen times the mean wire, and the time of a sync or two.
@@ -165,8 +171,15 @@ impl Plan {
         let makes_tenants = wishes.workload.as_deref().unwrap_or(workload) == tenet_histories::workloads::TENANTS;
         // Who wishes for a rate knows better.
         let dense = density.chance(DENSE_PERCENT) && wishes.rate.is_none() && !makes_tenants;
-        let rate = if dense { fitting * density.between(DENSITY.0, DENSITY.1) as f64 } else { rate.min(fitting) };
         let mut weather = stream("weather");
+        let storm_ms = wishes.storm_seconds.map_or(weather.between(5_000, 15_000), |seconds| seconds * 1_000);
+        let rate = if dense {
+            let seconds = (storm_ms + 2 * CALM_MS) as f64 / 1e3;
+            let affordable = DENSE_OPERATIONS_MAX / (clients as f64 * seconds);
+            (fitting * density.between(DENSITY.0, DENSITY.1) as f64).min(affordable).max(fitting)
+        } else {
+            rate.min(fitting)
+        };
         let plan = Plan {
             seed,
             nodes: wishes.nodes.unwrap_or(nodes),
@@ -177,8 +190,8 @@ impl Plan {
             ok_percent_min: if dense || makes_tenants { OK_PERCENT_MIN_DENSE } else { OK_PERCENT_MIN },
             timestamps,
             patience_ms,
-            calm_ms: 2_000,
-            storm_ms: wishes.storm_seconds.map_or(weather.between(5_000, 15_000), |seconds| seconds * 1_000),
+            calm_ms: CALM_MS,
+            storm_ms,
             latency_us,
             disk,
             silent_percent,
