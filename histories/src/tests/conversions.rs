@@ -1,1 +1,255 @@
+//! The fixtures of each format, read and compared; conversions, and what they refuse.
 
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+
+use crate::*;
+
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/formats")
+}
+
+/// Every fixture and the format that its folder names.
+pub fn fixtures() -> Vec<(Format, PathBuf)> {
+    let mut fixtures = Vec::new();
+    for format in Format::ALL {
+        let Ok(entries) = fs::read_dir(folder().join(format.name())) else { continue };
+        let paths = entries.map(|entry| entry.unwrap().path());
+        fixtures
+            .extend(paths.filter(|path| path.extension().is_none_or(|kind| kind != "read")).map(|path| (format, path)));
+    }
+    fixtures.sort();
+    fixtures
+}
+
+fn text_of(history: &History, format: Format) -> String {
+    let mut bytes = Vec::new();
+    write_as(history, format, &mut bytes, "h", &WriteOptions::default()).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+fn history_of(bytes: &[u8], format: Format) -> History {
+    let reading = collect(format.source(Cursor::new(bytes), "h").unwrap().as_mut()).unwrap();
+    assert!(reading.truncated.is_none());
+    reading.history
+}
+
+/// `BLESS=1 cargo test -p tenet-histories fixtures` writes what is read; then read the diff.
+#[test]
+fn fixtures_are_read_as_expected_and_written_again() {
+    let fixtures = fixtures();
+    let formats: Vec<Format> =
+        Format::ALL.into_iter().filter(|format| fixtures.iter().any(|(of, _)| of == format)).collect();
+    assert_eq!(formats.len(), 6, "fixtures of {formats:?}");
+    for (format, path) in fixtures {
+        let reading = read_file(&path).unwrap_or_else(|error| panic!("{error}"));
+        assert!(reading.truncated.is_none(), "{}", path.display());
+        let history = reading.history;
+        let lines = text_of(&history, Format::JsonLines);
+        let beside = path.with_added_extension("read");
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&beside, &lines).unwrap();
+        }
+        let expected = fs::read_to_string(&beside).unwrap_or_else(|error| panic!("{}: {error}", beside.display()));
+        assert!(lines == expected, "{}\nexpected:\n{expected}\nfound:\n{lines}", path.display());
+        assert_eq!(history_of(lines.as_bytes(), Format::JsonLines), history, "{}", path.display());
+        assert_eq!(history_of(text_of(&history, format).as_bytes(), format), history, "{}", path.display());
+        if path.is_file() {
+            assert_eq!(recognise(&fs::read(&path).unwrap(), "f").unwrap(), format, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_conversion_there_and_back_loses_nothing() {
+    for (format, path) in fixtures() {
+        let original = read_file(&path).unwrap().history;
+        for between in [Format::JsonLines, Format::Binary, Format::JepsenEdn] {
+            let mut there = Vec::new();
+            let options = WriteOptions::default();
+            let converted = convert(open(&path).unwrap().as_mut(), between, &mut there, "there", &options).unwrap();
+            assert_eq!(converted.events, original.events.len());
+            let mut back = Vec::new();
+            let mut source = source(Cursor::new(there), "there").unwrap();
+            convert(source.as_mut(), format, &mut back, "back", &options).unwrap_or_else(|error| panic!("{error}"));
+            assert_eq!(history_of(&back, format), original, "{} by {between}", path.display());
+        }
+    }
+}
+
+fn lines(text: &str) -> History {
+    let text = format!("{{\"tenet-history\":2,\"workload\":\"\",\"facts\":{{}}}}\n{text}");
+    history_of(text.as_bytes(), Format::JsonLines)
+}
+
+fn refusal(history: &History, format: Format) -> String {
+    let result = write_as(history, format, &mut Vec::new(), "h", &WriteOptions::default());
+    result.expect_err("must be refused").to_string()
+}
+
+#[test]
+fn what_the_target_cannot_say_is_named_with_its_place() {
+    let invoke = r#"{"time_ns":0,"type":"invoke","process":0,"f":"write","value":1}
+"#;
+    let with = |event: &str| lines(&format!("{invoke}{event}"));
+    let cases = [
+        (
+            with(r#"{"time_ns":9,"type":"ok","process":0}"#),
+            Format::JepsenLog,
+            "event 1: time 9 ns, which jepsen-log cannot say; `time` would have to be lost",
+        ),
+        (
+            with(r#"{"time_ns":1,"type":"ok","process":0,"commit_timestamp":7}"#),
+            Format::JepsenLog,
+            "event 1: `commit-timestamp`, which jepsen-log cannot say; `timestamps` would have to be lost",
+        ),
+        (
+            with(r#"{"time_ns":1,"type":"fail","process":0,"sqlstate":"40001"}"#),
+            Format::JepsenLog,
+            "event 1: sqlstate \"40001\", which jepsen-log cannot say; `errors` would have to be lost",
+        ),
+        (
+            with(r#"{"time_ns":1,"type":"ok","process":0,"extra":{"node":1}}"#),
+            Format::JepsenLog,
+            "event 1: extra key `node`, which jepsen-log cannot say; `extra` would have to be lost",
+        ),
+        (
+            with(r#"{"time_ns":1,"type":"ok","process":0,"value":{"$edn":"[:x]"}}"#),
+            Format::ElleJson,
+            "event 1: `value` with :x, no value of JSON, which elle-json cannot say; `values` would have to be lost",
+        ),
+        (
+            with(r#"{"time_ns":1,"type":"ok","process":0,"extra":{"f":1,"type":2}}"#),
+            Format::JepsenEdn,
+            "event 1: extra key `type`, a name with a meaning of its own, which jepsen-edn cannot say; `extra` would have to be lost",
+        ),
+        (
+            with(r#"{"time_ns":1,"type":"fault","name":"start-x","edge":"strike"}"#),
+            Format::JepsenEdn,
+            "event 1: Strike of the fault `start-x`, which jepsen-edn cannot say; `faults` would have to be lost",
+        ),
+        (
+            with(""),
+            Format::PorcupineKv,
+            "event 0: function `write`, neither get, put nor append, which porcupine-kv cannot say; `values` would have to be lost",
+        ),
+        (
+            with(""),
+            Format::PolysiText,
+            "the header: the order of operations of different processes, which polysi-text cannot say; `order` would have to be lost",
+        ),
+        (
+            with(r#"{"time_ns":1,"type":"ok","process":0}"#),
+            Format::EtcdJson,
+            "event 1: function `write` with key null and value 1, no request of etcd, which etcd-json cannot say; `values` would have to be lost",
+        ),
+    ];
+    for (history, format, expected) in cases {
+        assert_eq!(refusal(&history, format), expected);
+    }
+    let header = Header { workload: "register".into(), facts: [("initial".to_string(), 0.into())].into() };
+    let history = History { header, events: Vec::new() };
+    assert_eq!(
+        refusal(&history, Format::ElleJson),
+        "the header: workload `register` and its facts, which elle-json cannot say; `header` would have to be lost"
+    );
+}
+
+#[test]
+fn what_may_be_lost_is_left_out() {
+    let history = lines(concat!(
+        r#"{"time_ns":5,"type":"phase","name":"calm","calm":true}"#,
+        "\n",
+        r#"{"time_ns":7,"type":"invoke","process":0,"f":"put","key":"a","value":"1","extra":{"index":1}}"#,
+        "\n",
+        r#"{"time_ns":9,"type":"ok","process":0,"commit_timestamp":4}"#,
+    ));
+    let losses = vec![Loss::Time, Loss::Faults, Loss::Extra, Loss::Timestamps];
+    let mut bytes = Vec::new();
+    write_as(
+        &history,
+        Format::PorcupineKv,
+        &mut bytes,
+        "h",
+        &WriteOptions { losses: losses.clone(), concurrency: None },
+    )
+    .unwrap();
+    let expected = "{:process 0, :type :invoke, :f :put, :key \"a\", :value \"1\"}\n{:process 0, :type :ok, :f :put, :key \"a\", :value \"1\"}\n";
+    assert_eq!(String::from_utf8(bytes).unwrap(), expected);
+    for missing in losses.iter() {
+        let fewer = losses.iter().copied().filter(|loss| loss != missing).collect();
+        let options = WriteOptions { losses: fewer, concurrency: None };
+        let error = write_as(&history, Format::PorcupineKv, &mut Vec::new(), "h", &options).unwrap_err();
+        assert!(matches!(error, HistoryError::Inexpressible { loss, .. } if loss == *missing), "{error}");
+    }
+}
+
+/// Jepsen's rule: a process ends with an unknown outcome, and its thread goes on as process + concurrency.
+#[test]
+fn a_crashed_process_moves_on() {
+    let history = lines(concat!(
+        r#"{"time_ns":0,"type":"invoke","process":1,"f":"write","value":1}"#,
+        "\n",
+        r#"{"time_ns":1,"type":"unknown","process":1}"#,
+        "\n",
+        r#"{"time_ns":2,"type":"invoke","process":1,"f":"write","value":2}"#,
+        "\n",
+        r#"{"time_ns":3,"type":"unknown","process":1}"#,
+        "\n",
+        r#"{"time_ns":4,"type":"invoke","process":1,"f":"write","value":3}"#,
+        "\n",
+        r#"{"time_ns":5,"type":"ok","process":1}"#,
+    ));
+    assert_eq!(
+        refusal(&history, Format::JepsenEdn),
+        "event 2: process 1 that goes on after an unknown outcome, and no concurrency above its number, \
+         which jepsen-edn cannot say; `processes` would have to be lost"
+    );
+    let processes = |history: &History, concurrency| {
+        let mut bytes = Vec::new();
+        write_as(history, Format::JepsenEdn, &mut bytes, "h", &WriteOptions { losses: Vec::new(), concurrency })
+            .unwrap();
+        let read = history_of(&bytes, Format::JepsenEdn);
+        let operations = read.operations().unwrap();
+        operations.iter().map(|operation| operation.process).collect::<Vec<_>>()
+    };
+    let expected = [Process(1), Process(6), Process(11)];
+    assert_eq!(processes(&history, Some(5)), expected);
+    let five = std::num::NonZeroU32::new(5).unwrap();
+    assert!(expected.iter().all(|process| process.thread(five) == 1));
+    let facts = [("concurrency".to_string(), 5.into())].into();
+    let told = History { header: Header { facts, ..Header::default() }, ..history };
+    assert_eq!(processes(&told, None), expected);
+}
+
+#[test]
+fn formats_are_told_apart_by_their_content() {
+    let name = |text: &str| recognise(text.as_bytes(), "f").map(Format::name).map_err(|error| error.to_string());
+    assert_eq!(name(r#"{"tenet-history":1}"#), Ok("json-lines"));
+    assert_eq!(name(" [ {:type :invoke"), Ok("jepsen-edn"));
+    assert_eq!(name("; a comment\n#a.B{:type :ok}"), Ok("jepsen-edn"));
+    assert_eq!(name("()"), Ok("jepsen-edn"));
+    assert_eq!(name("{:process 0, :type :invoke, :f :get, :key \"0\", :value nil}"), Ok("porcupine-kv"));
+    assert_eq!(name(r#"[{"type":"invoke","#), Ok("elle-json"));
+    assert_eq!(name(r#"{"ClientId":1,"#), Ok("etcd-json"));
+    assert_eq!(name("\n\nr(1,2,3,4)\n"), Ok("polysi-text"));
+    assert_eq!(name("Loading\nINFO  jepsen.util - 0 :invoke :read nil\n"), Ok("jepsen-log"));
+    assert_eq!(name("[]").unwrap_err(), "f: could be any of the formats jepsen-edn, elle-json: say which");
+    assert_eq!(
+        name("").unwrap_err(),
+        "f: an empty file, expected a history in one of the formats json-lines, binary, jepsen-edn, jepsen-log, \
+         porcupine-kv, elle-json, etcd-json, polysi-text"
+    );
+    assert!(name("{\"x\":1}").unwrap_err().starts_with("f: a file that begins with \"{\\\"x\\\":1}\", expected"));
+    for format in Format::ALL {
+        assert_eq!(format.name().parse(), Ok(format));
+    }
+    assert!(
+        "csv"
+            .parse::<Format>()
+            .unwrap_err()
+            .to_string()
+            .starts_with("no history format `csv`, expected one of json-lines")
+    );
+}

@@ -1,1 +1,169 @@
+//! Whatever is read: an error or a history, never a panic, never without bound.
 
+use std::fs;
+use std::io::{self, BufReader, Cursor, Read};
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use proptest::prelude::*;
+
+use super::conversions::fixtures;
+use crate::*;
+
+/// The bytes of all fixtures, and of each of their histories in our own forms.
+static SEEDS: LazyLock<Vec<(Format, Vec<u8>)>> = LazyLock::new(|| {
+    let mut seeds = Vec::new();
+    for (format, path) in fixtures() {
+        let files: Vec<PathBuf> = match fs::read_dir(&path) {
+            Ok(folder) => folder.map(|entry| entry.unwrap().path().join("operations.json")).collect(),
+            Err(_) => vec![path.clone()],
+        };
+        seeds.extend(files.iter().map(|file| (format, fs::read(file).unwrap())));
+        let history = read_file(&path).unwrap().history;
+        for ours in [Format::JsonLines, Format::Binary] {
+            let mut bytes = Vec::new();
+            write_as(&history, ours, &mut bytes, "h", &WriteOptions::default()).unwrap();
+            seeds.push((ours, bytes));
+        }
+    }
+    seeds
+});
+
+/// Reads as the format it is in, as any other, and as what it seems to be; what is read is written in all formats.
+fn digest(bytes: &[u8], format: Format) {
+    let whole = source(Cursor::new(bytes), "f").and_then(|mut source| collect(source.as_mut()));
+    assert!(whole.is_ok() || !whole.unwrap_err().to_string().is_empty());
+    let read = format.source(Cursor::new(bytes), "f").and_then(|mut source| collect(source.as_mut()));
+    let Ok(Reading { history, .. }) = read else { return };
+    let options = WriteOptions { losses: Loss::ALL.to_vec(), concurrency: None };
+    for target in Format::ALL {
+        let mut written = Vec::new();
+        let lossy = write_as(&history, target, &mut written, "h", &options);
+        let strict = write_as(&history, target, &mut Vec::new(), "h", &WriteOptions::default());
+        assert!(lossy.is_ok() || strict.is_err(), "{target} refuses more where more may be lost");
+        if strict.is_ok() {
+            let again = target.source(Cursor::new(written), "f").and_then(|mut source| collect(source.as_mut()));
+            let again = again.unwrap_or_else(|error| panic!("{target} does not read what it wrote: {error}"));
+            assert_eq!(again.history.events.len(), history.events.len(), "{target}");
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Edit {
+    Replace(usize, u8),
+    Insert(usize, u8),
+    Remove(usize, usize),
+    Repeat(usize, usize),
+    Cut(usize),
+}
+
+fn any_edit() -> impl Strategy<Value = Edit> {
+    let byte =
+        prop_oneof![any::<u8>(), prop::sample::select(b"[](){}\"\\#:;,_ \n\t0123456789-.eN/nulltruefalse".to_vec())];
+    prop_oneof![
+        (any::<usize>(), byte.clone()).prop_map(|(at, byte)| Edit::Replace(at, byte)),
+        (any::<usize>(), byte).prop_map(|(at, byte)| Edit::Insert(at, byte)),
+        (any::<usize>(), 1usize..40).prop_map(|(at, count)| Edit::Remove(at, count)),
+        (any::<usize>(), 1usize..40).prop_map(|(at, count)| Edit::Repeat(at, count)),
+        any::<usize>().prop_map(Edit::Cut),
+    ]
+}
+
+fn edited(mut bytes: Vec<u8>, edits: &[Edit]) -> Vec<u8> {
+    for edit in edits {
+        let length = bytes.len().max(1);
+        match *edit {
+            Edit::Replace(at, byte) => {
+                if let Some(place) = bytes.get_mut(at % length) {
+                    *place = byte;
+                }
+            }
+            Edit::Insert(at, byte) => bytes.insert(at % length % (bytes.len() + 1), byte),
+            Edit::Remove(at, count) => {
+                let at = at % length;
+                bytes.drain(at.min(bytes.len())..(at + count).min(bytes.len()));
+            }
+            Edit::Repeat(at, count) => {
+                let at = (at % length).min(bytes.len());
+                let piece = bytes[at..(at + count).min(bytes.len())].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            Edit::Cut(at) => bytes.truncate(at % length),
+        }
+    }
+    bytes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn edited_histories(seed in any::<prop::sample::Index>(), edits in prop::collection::vec(any_edit(), 1..6)) {
+        let (format, bytes) = &SEEDS[seed.index(SEEDS.len())];
+        digest(&edited(bytes.clone(), &edits), *format);
+    }
+
+    #[test]
+    fn arbitrary_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200), format in prop::sample::select(Format::ALL.to_vec())) {
+        digest(&bytes, format);
+    }
+
+    /// Text with its checksums set right reaches the decoder of blocks.
+    #[test]
+    fn arbitrary_blocks(blocks in prop::collection::vec(prop::collection::vec(0u8..40, 1..60), 1..4)) {
+        let mut bytes = b"\x89TNTH\r\n\x1a\x01\0\0\0\x03\0\0\0".to_vec();
+        bytes.extend(crc32c::crc32c(&[0, 0, 0]).to_le_bytes());
+        bytes.extend([0, 0, 0]);
+        for block in blocks {
+            bytes.extend((block.len() as u32).to_le_bytes());
+            bytes.extend(crc32c::crc32c(&block).to_le_bytes());
+            bytes.extend(block);
+        }
+        bytes.extend([0; 8]);
+        digest(&bytes, Format::Binary);
+    }
+
+    #[test]
+    fn a_fixture_read_as_another_format(seed in any::<prop::sample::Index>(), format in prop::sample::select(Format::ALL.to_vec())) {
+        digest(&SEEDS[seed.index(SEEDS.len())].1, format);
+    }
+}
+
+#[test]
+fn endless_input_is_refused_without_being_held() {
+    for format in Format::ALL {
+        for start in
+            ["", "[", "{:type :invoke, :f :a, :value [", "{\"type\":\"", "INFO jepsen.util - 0 :invoke :f [", "w("]
+        {
+            for byte in b"x[" {
+                let endless = BufReader::new(Cursor::new(start.as_bytes().to_vec()).chain(io::repeat(*byte)));
+                let result = format.source(endless, "endless").and_then(|mut source| collect(source.as_mut()));
+                assert!(result.is_err(), "{format}: {start} and {}", *byte as char);
+            }
+        }
+    }
+}
+
+#[test]
+fn nesting_is_bounded_in_every_format() {
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(5000), close.repeat(5000));
+    let cases = [
+        (Format::JepsenEdn, format!("{{:type :invoke, :f :a, :value {}}}", deep("[", "]"))),
+        (Format::ElleJson, format!("{{\"type\":\"invoke\",\"f\":\"a\",\"value\":{}}}", deep("[", "]"))),
+        (Format::JepsenLog, format!("INFO jepsen.util - 0 :invoke :f {}", deep("[", "]"))),
+        (Format::EtcdJson, format!("{{\"ClientId\":1,\"Input\":{}}}", deep("{\"a\":", "}"))),
+        (
+            Format::JsonLines,
+            format!(
+                "{{\"tenet-history\":2,\"workload\":\"\"}}\n{{\"time_ns\":0,\"type\":\"ok\",\"process\":0,\"value\":{}}}\n",
+                deep("[", "]")
+            ),
+        ),
+    ];
+    for (format, text) in cases {
+        let result = format.source(Cursor::new(text), "deep").and_then(|mut source| collect(source.as_mut()));
+        let error = result.unwrap_err().to_string();
+        assert!(error.contains("nested deeper than 128") || error.contains("recursion limit exceeded"), "{error}");
+    }
+}

@@ -76,6 +76,8 @@ fn log() -> Dialect {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
     #[test]
     fn json_lines(history in any_history()) {
         check(&history, Format::JsonLines)?;
