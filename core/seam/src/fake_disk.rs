@@ -12,7 +12,9 @@
 //!  F3  Nothing that was opened before a crash or restart has any effect after it.
 //!  F4  The same seed and the same calls give the same disk.
 //!
-//! Not here: time (no call lasts), misdirected writes, renames between folders and of folders (`Unsupported`).
+//! No call lasts, unless a test has it last ([`FakeDisk::set_pause`]), so that threads meet in the middle of one.
+//!
+//! Not here: misdirected writes, renames between folders and of folders (`Unsupported`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -25,6 +27,9 @@ use crate::disk::{Disk, File, Open, SECTOR_BYTES};
 pub struct FakeDisk {
     state: Arc<Mutex<State>>,
 }
+
+/// How long a call lasts.
+pub type Pause = Arc<dyn Fn() + Send + Sync>;
 
 /// What a crash did to what was not yet durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,6 +57,7 @@ impl FakeDisk {
                 lying: false,
                 dead: false,
                 capacity: None,
+                pause: None,
                 inodes: BTreeMap::new(),
                 inode_next: 1,
                 names: BTreeMap::new(),
@@ -99,6 +105,11 @@ impl FakeDisk {
         self.lock().lying = lying;
     }
 
+    /// What each `sync` and `set_len` does before it takes effect, with nothing locked: for tests of threads.
+    pub fn set_pause(&self, pause: Option<Pause>) {
+        self.lock().pause = pause;
+    }
+
     /// Most bytes in all files together; growing beyond is [`io::ErrorKind::StorageFull`].
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.lock().capacity = bytes;
@@ -142,6 +153,11 @@ impl FakeDisk {
         let state = self.lock();
         let files = state.names.iter().filter(|(_, node)| matches!(node, Node::File(_)));
         files.map(|(path, _)| path.clone()).collect()
+    }
+
+    /// How many open files of all boots are this one. Panics if there is none.
+    pub fn handles(&self, path: &str) -> usize {
+        Arc::strong_count(&self.lock().named(path).handles) - 1
     }
 
     /// What a file holds, synced or not. Panics if there is none.
@@ -348,6 +364,7 @@ struct State {
     lying: bool,
     dead: bool,
     capacity: Option<u64>,
+    pause: Option<Pause>,
     inodes: BTreeMap<u64, Inode>,
     inode_next: u64,
     names: BTreeMap<String, Node>,
@@ -620,6 +637,13 @@ struct OpenFile {
 }
 
 impl OpenFile {
+    fn pause(&self) {
+        let pause = self.state.lock().expect("no call panics while it holds the state").pause.clone();
+        if let Some(pause) = pause {
+            pause();
+        }
+    }
+
     fn begin(&self) -> io::Result<(MutexGuard<'_, State>, Fate)> {
         let mut state = self.state.lock().expect("no call panics while it holds the state");
         let fate = state.begin(self.epoch)?;
@@ -658,6 +682,7 @@ impl File for OpenFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
+        self.pause();
         let (mut state, fate) = self.begin()?;
         state.reserve(self.inode, len)?;
         state.inode(self.inode).change(Change::Len(position(len)?));
@@ -665,6 +690,7 @@ impl File for OpenFile {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.pause();
         let (mut state, fate) = self.begin()?;
         if state.sync_fault {
             let state = &mut *state;

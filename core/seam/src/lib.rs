@@ -20,7 +20,7 @@ mod tasks;
 
 /// Test doubles for the seam.
 pub mod fake {
-    pub use crate::fake_disk::{CrashReport, FakeDisk};
+    pub use crate::fake_disk::{CrashReport, FakeDisk, Pause};
 }
 
 use std::convert::Infallible;

@@ -43,6 +43,7 @@ struct Running {
     transport: Arc<Transport>,
     shards: Arc<Shards>,
     wal: Arc<Wal>,
+    outgoing: Arc<Outgoing>,
 }
 
 struct Cluster {
@@ -82,11 +83,12 @@ impl Cluster {
         let wal = Arc::new(Wal::open(disk.clone(), "wal", self.wal).unwrap());
         let pool = Arc::new(StorePool::new(disk, PoolOptions::default()));
         let transport = Transport::new(seam.clone());
+        let outgoing = Arc::new(Outgoing::default());
         let network = PeerNetwork {
             seam: seam.clone(),
             transport: transport.clone(),
             pool: pool.clone(),
-            outgoing: Arc::new(Outgoing::default()),
+            outgoing: outgoing.clone(),
         };
         let node = NodeId(n as u64 + 1);
         let host = start_host(
@@ -101,7 +103,7 @@ impl Cluster {
         );
         let shards = Shards::new(&seam, node, host.clone(), pool, transport.clone(), &small());
         transport.set_handler(Arc::new(PeerDesk(shards.clone())));
-        self.machines[n].running = Some(Running { boot, transport, shards, wal });
+        self.machines[n].running = Some(Running { boot, transport, shards, wal, outgoing });
         self.open(n, self.descriptor());
         for other in 0..3 {
             if other != n && self.machines[other].running.is_some() {
@@ -370,6 +372,43 @@ fn a_commit_that_a_leader_has_no_room_for_is_asked_again_and_reaches_the_next_le
     let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
     let unknown = outcomes.iter().filter(|outcome| **outcome == Err(ShardError::Unknown)).count();
     assert!(done > 0 && done + unknown == outcomes.len(), "{done} done, {unknown} unknown");
+}
+
+#[test]
+fn a_leader_keeps_the_log_that_comes_after_a_snapshot_on_its_way() {
+    let mut cluster = Cluster::new(11, small(), WalOptions { segment_bytes: 4096, ..WalOptions::default() });
+    cluster.put(0, &key(0), b"before").unwrap();
+    let leader = (0..3).find(|n| cluster.view(*n).leading).unwrap();
+    let follower = (leader + 1) % 3;
+    cluster.crash(follower);
+    let put = |cluster: &Cluster, n: u64| {
+        cluster.put(leader, &key(n), &[n as u8; 50]).unwrap();
+        cluster.run(60);
+    };
+    (1..40).for_each(|n| put(&cluster, n));
+    assert!(cluster.log_of(leader, TARGET.shard).0 > LogIndex(20), "it needs a snapshot");
+
+    cluster.start(follower);
+    let outgoing = cluster.machines[leader].running.as_ref().unwrap().outgoing.clone();
+    let floor = || outgoing.floor(TARGET.shard).filter(|floor| *floor > LogIndex::ZERO);
+    cluster.world.run_until(Duration::from_secs(20), || floor().is_some());
+    let index = floor().expect("a snapshot is on its way");
+    // Its receiver is slow; the leader goes on, and checkpoints.
+    cluster.hang(follower, true);
+    (40..100).for_each(|n| put(&cluster, n));
+    assert_eq!(floor(), Some(index), "it is still on its way");
+    let (base, applied) = cluster.log_of(leader, TARGET.shard);
+    assert!(
+        base <= index && applied > LogIndex(index.0 + 50),
+        "log from {base}, snapshot to {index}, applied {applied}"
+    );
+
+    cluster.hang(follower, false);
+    cluster.run(5000);
+    assert_eq!(cluster.view(follower).meta.applied, cluster.view(leader).meta.applied);
+    (100..110).for_each(|n| put(&cluster, n));
+    assert!(cluster.log_of(leader, TARGET.shard).0 > index, "it is over");
+    assert!((0..3).all(|n| cluster.halted(n).is_none()));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The pool: its bound, its order, its users; files made, removed and replaced, with a crash anywhere.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tenet_seam::Open;
 use tenet_seam::fake::FakeDisk;
@@ -224,10 +226,19 @@ fn trouble_while_making_room_is_not_the_newcomers_unless_a_sync_failed() {
     assert!(matches!(pool.get(ShardId(2)), Err(StoreError::SyncFailed { .. })));
 }
 
-/// Real threads: no deadlock, no store closed under its user, nothing lost.
+/// Real threads: no deadlock, no store closed under its user, no file opened while it is being closed, nothing lost.
 #[test]
 fn many_threads_share_a_small_pool() {
     let disk = FakeDisk::new(1);
+    // Syncs and shrinking last, so that others come in the middle of a close. (A panic here would be taken for redb's.)
+    let twice = Arc::new(AtomicBool::new(false));
+    let (looks, seen) = (disk.clone(), twice.clone());
+    disk.set_pause(Some(Arc::new(move || {
+        std::thread::park_timeout(Duration::from_millis(1));
+        if looks.paths().iter().any(|path| looks.handles(path) > 1) {
+            seen.store(true, Ordering::SeqCst);
+        }
+    })));
     let pool = Arc::new(pool(&disk, 2));
     for shard in 1..=6 {
         pool.create(ShardId(shard)).unwrap();
@@ -251,6 +262,8 @@ fn many_threads_share_a_small_pool() {
             });
         }
     });
+    disk.set_pause(None);
+    assert!(!twice.load(Ordering::SeqCst), "a file was opened while it was open");
     assert!(pool.open_count() <= 6);
     pool.close().unwrap();
     disk.crash();
