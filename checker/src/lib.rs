@@ -10,15 +10,17 @@
 //!  C4  The same history gives the same words.
 //!  C5  No history makes an oracle run without bound: it gives up with `Unknown`, and says at what.
 //!
-//! Absent: other formats, minimal sub-histories.
+//! Absent: clocks, and files.
 
 pub mod bank_total;
 pub mod budget;
 pub mod generate;
+pub mod html;
 pub mod isolation;
 pub mod leaders;
 pub mod linearizable;
 pub mod liveness;
+pub mod minimize;
 pub mod predicate_skew;
 pub mod promises;
 pub mod replica_rows;
