@@ -242,9 +242,18 @@ impl Machine {
 
     /// Ready when no boot is alive.
     pub async fn down(&self) {
+        self.until(false).await;
+    }
+
+    /// Ready when a boot is alive, before it has touched its disk.
+    pub async fn up(&self) {
+        self.until(true).await;
+    }
+
+    async fn until(&self, up: bool) {
         loop {
             let changed = self.changed.notified();
-            if !self.is_up() {
+            if self.is_up() == up {
                 return;
             }
             changed.await;
