@@ -1,6 +1,6 @@
 //! How fast histories of transactions are judged, and in how much memory.
 //!
-//! `cargo run --release -p tenet-checker --example bench_isolation -- [lists|tangled|registers] [transactions] [runs]`
+//! `cargo run --release -p tenet-checker --example bench_isolation -- [lists|tangled|registers|stamped|stamped-lists] [transactions] [runs]`
 //!
 //! Events are made in small batches while the clock stands, and given to the checker one by one. Memory is the peak of this
 //! process beyond what it had before, so that one run is one process; the runs are children of the first.
@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 
 use tenet_checker::Verdict;
 use tenet_checker::generate::{Generator, Model, Plan};
-use tenet_checker::isolation::{Lists, Options, Registers};
+use tenet_checker::isolation::stamped::{self, Stamped};
+use tenet_checker::isolation::{Level, Lists, Options, Registers};
 use tenet_histories::{Call, Completion, Event, Process, Value, What};
 
-const BATCH: usize = 4096;
+/// Few enough to stay near the processor, as events do that are read one by one.
+const BATCH: usize = 256;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -54,7 +56,16 @@ fn run(what: &str, transactions: usize) -> (Duration, u64) {
         let push = |lists: &mut Lists, event: &Event| lists.push(event).expect("a history");
         measure(events, Lists::default(), push, |lists| lists.finish(&Options::default()).verdict(), is_valid)
     };
+    let stamped = |model| {
+        let plan = Plan { timestamps: true, ..Plan::new(model, 1, transactions) };
+        let push = |stamped: &mut Stamped, event: &Event| stamped.push(event).expect("a history");
+        let finish = |stamped: Stamped| stamped.finish().verdict(Level::StrictSerializable);
+        let new = Stamped::new(&stamped::Options::default());
+        measure(&mut Generator::new(plan).expect("no anomaly is asked for"), new, push, finish, true)
+    };
     match what {
+        "stamped" => stamped(Model::Registers),
+        "stamped-lists" => stamped(Model::Lists),
         "lists" => lists(&mut events(Model::Lists), true),
         // What the first transaction appended, the last one does not see: all are in one component, by real time. Besides,
         // every tenth of those that only read one list misses its last element.
@@ -70,7 +81,7 @@ fn run(what: &str, transactions: usize) -> (Duration, u64) {
             let finish = |registers: Registers| registers.finish(&Options::default()).verdict();
             measure(&mut events(Model::Registers), Registers::default(), push, finish, true)
         }
-        other => panic!("`{other}`, expected lists, tangled or registers"),
+        other => panic!("`{other}`, expected lists, tangled, registers, stamped or stamped-lists"),
     }
 }
 
@@ -108,17 +119,42 @@ fn measure<J>(
     batch.extend(Iterator::take(&mut *events, BATCH));
     let before = memory("VmRSS:");
     while !batch.is_empty() {
-        let begin = Instant::now();
+        let begin = Clock::now();
         batch.iter().for_each(|event| push(&mut judge, event));
         time += begin.elapsed();
         batch.clear();
         batch.extend(Iterator::take(&mut *events, BATCH));
     }
-    let begin = Instant::now();
+    let begin = Clock::now();
     let verdict = finish(judge);
     time += begin.elapsed();
     assert_eq!(verdict.is_valid(), is_valid, "{verdict}");
     (time, memory("VmHWM:").saturating_sub(before))
+}
+
+/// The processor's time of this thread where the system tells it to the nanosecond, because others may run beside; else
+/// that of the wall.
+enum Clock {
+    Processor(u64),
+    Wall(Instant),
+}
+
+impl Clock {
+    fn now() -> Clock {
+        processor_ns().map_or_else(|| Clock::Wall(Instant::now()), Clock::Processor)
+    }
+
+    fn elapsed(&self) -> Duration {
+        match self {
+            Clock::Processor(begin) => Duration::from_nanos(processor_ns().expect("it was told before") - begin),
+            Clock::Wall(begin) => begin.elapsed(),
+        }
+    }
+}
+
+fn processor_ns() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().filter(|ns| *ns > 0)
 }
 
 /// In bytes; none where there is no /proc.

@@ -1,6 +1,6 @@
 //! Reading payloads: what a value must look like, and how an operation is called in an explanation.
 
-use tenet_histories::{Operation, Value, functions};
+use tenet_histories::{Operation, Value};
 
 use crate::CheckError;
 use crate::verdict::time;
@@ -34,45 +34,14 @@ pub(crate) fn bools(operation: &Operation<'_>, value: &Value) -> Result<[bool; 2
     }
 }
 
-/// One step of a list-append transaction.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Micro<'h> {
-    Append {
-        key: &'h Value,
-        element: i64,
-    },
-    /// `list` is none where nothing was answered.
-    Read {
-        key: &'h Value,
-        list: Option<&'h [Value]>,
-    },
-}
-
-impl<'h> Micro<'h> {
-    pub(crate) fn key(&self) -> &'h Value {
-        match self {
-            Micro::Append { key, .. } | Micro::Read { key, .. } => key,
-        }
-    }
-}
-
-/// The micro-operations in `value`, which is the operation's call or answer.
-pub(crate) fn micros<'h>(operation: &Operation<'_>, value: &'h Value) -> Result<Vec<Micro<'h>>, CheckError> {
-    const EXPECTED: &str = "a list of [\"append\", key, integer] and [\"r\", key, list or null]";
-    let wrong = || misshapen(operation, value, EXPECTED);
-    let micro = |item: &'h Value| match item.as_list() {
-        Some([Value::Text(name), key, Value::Int(element)]) if name == functions::MICRO_APPEND => {
-            Ok(Micro::Append { key, element: *element })
-        }
-        Some([Value::Text(name), key, Value::Nil]) if name == functions::MICRO_READ => {
-            Ok(Micro::Read { key, list: None })
-        }
-        Some([Value::Text(name), key, Value::List(list)]) if name == functions::MICRO_READ => {
-            Ok(Micro::Read { key, list: Some(list) })
-        }
+/// The keys of the micro-operations of a transaction. (A range is named by its bounds.)
+pub(crate) fn micro_keys<'h>(operation: &Operation<'_>, value: &'h Value) -> Result<Vec<&'h Value>, CheckError> {
+    let wrong = || misshapen(operation, value, "a list of micro-operations, [name, key, value] each");
+    let key = |item: &'h Value| match item.as_list() {
+        Some([_, key, _]) => Ok(key),
         _ => Err(wrong()),
     };
-    value.as_list().ok_or_else(wrong)?.iter().map(micro).collect()
+    value.as_list().ok_or_else(wrong)?.iter().map(key).collect()
 }
 
 /// `operation 12 (process 3, 1.500000 s)`.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use tenet_histories::{Counts, History, Operation, Outcome, Phase, Value, functions};
 
-use crate::shape::{micros, who};
+use crate::shape::{micro_keys, who};
 use crate::{CheckError, Oracle, Verdict};
 
 /// So many operations must have been open on one key at one time.
@@ -116,7 +116,7 @@ fn keys<'h>(operation: &Operation<'h>) -> Result<Keys<'h>, CheckError> {
     let call = operation.call;
     Ok(match call.function.as_ref() {
         functions::TRANSACTION => {
-            let mut keys: Vec<&Value> = micros(operation, &call.value)?.iter().map(|micro| micro.key()).collect();
+            let mut keys = micro_keys(operation, &call.value)?;
             keys.sort_unstable();
             keys.dedup();
             Keys::These(keys)

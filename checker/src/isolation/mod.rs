@@ -28,6 +28,7 @@ mod register_order;
 mod registers;
 mod report;
 mod shape;
+pub mod stamped;
 mod transactions;
 
 use std::ops::ControlFlow;

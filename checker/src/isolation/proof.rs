@@ -11,7 +11,7 @@ use super::shape::{Family, Shape};
 use crate::verdict::time;
 
 /// A transaction, as explanations name it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Who {
     /// Its number in the order of invocation.
     pub operation: usize,

@@ -6,4 +6,5 @@ mod generated;
 mod lists;
 mod registers;
 mod small;
+mod stamped;
 mod verify;

@@ -1,0 +1,403 @@
+//! One shard's operations in the order of their timestamps, and the newest version of each key.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::ops::Bound;
+
+use tenet_histories::Value;
+
+use super::StampedReport;
+use super::violation::{Did, Seen, Violation};
+use crate::isolation::index::Keys;
+use crate::isolation::proof::Who;
+
+/// An operation on its way: what it read of others, and what it wrote. Its vectors are used again.
+#[derive(Default)]
+pub(super) struct Entry {
+    pub who: Who,
+    pub read: Option<u64>,
+    pub commit: Option<u64>,
+    pub is_lists: bool,
+    pub reads: Vec<Read>,
+    pub values: Vec<i64>,
+    pub ranges: Vec<Range>,
+    pub writes: Vec<(u32, i64)>,
+    pub internal: Option<Box<Violation>>,
+}
+
+/// What was found of a key, as a stretch of its entry's values: a list, or the one value of a register.
+#[derive(Clone, Copy)]
+pub(super) struct Read {
+    pub key: u32,
+    pub first: usize,
+    pub count: usize,
+}
+
+/// A read of all keys between two.
+pub(super) struct Range {
+    pub low: Value,
+    pub high: Value,
+    /// Which of its entry's reads are of this range.
+    pub reads: std::ops::Range<usize>,
+    /// Keys that its transaction had written before, in order.
+    pub own_keys: Vec<u32>,
+}
+
+/// The newest version of a key.
+#[derive(Default)]
+struct State {
+    /// The list, or the one value of the register.
+    values: Vec<i64>,
+    /// The commits of known values, for lists; as long as they.
+    commits: Vec<Option<u64>>,
+    /// The newest commit, and whose it is.
+    commit: u64,
+    by: Option<Who>,
+    /// A moment above which it was written for sure: a commit, or a snapshot that did not show it yet.
+    written_after: Option<u64>,
+    /// The highest snapshot that was checked, and how much of a list that showed.
+    confirmed: Option<u64>,
+    confirmed_count: usize,
+    is_named: bool,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Top {
+    read: Option<(u64, Who)>,
+    commit: Option<(u64, Who)>,
+}
+
+impl Top {
+    fn most(&self) -> u64 {
+        let read = self.read.map_or(0, |(read, _)| read);
+        read.max(self.commit.map_or(0, |(commit, _)| commit))
+    }
+}
+
+/// Commits come before the snapshots that have them.
+const COMMIT: u8 = 0;
+const READ: u8 = 1;
+
+#[derive(Default)]
+pub(super) struct Sweep {
+    /// The highest timestamps of all that had returned, from which event on.
+    tops: VecDeque<(u64, Top)>,
+    waiting: BinaryHeap<Reverse<(u64, u8, u32)>>,
+    entries: Vec<Entry>,
+    free: Vec<u32>,
+    states: Vec<State>,
+    /// Keys that exist, in their order; kept only once a range is read.
+    ordered: Option<BTreeMap<Value, u32>>,
+    last_commit: Option<(u64, Who)>,
+    swept: (u64, u8),
+}
+
+/// What is shared by all shards.
+pub(super) struct Shared<'a> {
+    pub keys: &'a Keys,
+    /// Written at a time that nobody knows, if ever.
+    pub unknown: &'a mut BTreeSet<(u32, i64)>,
+    /// Whether an operation that is still open writes that.
+    pub is_open: &'a dyn Fn((u32, i64)) -> bool,
+    pub report: &'a mut StampedReport,
+}
+
+impl Sweep {
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// An empty entry.
+    pub(super) fn entry(&mut self, who: Who, [read, commit]: [Option<u64>; 2]) -> Entry {
+        let mut entry =
+            self.free.last().map(|free| std::mem::take(&mut self.entries[*free as usize])).unwrap_or_default();
+        entry.reads.clear();
+        entry.values.clear();
+        entry.ranges.clear();
+        entry.writes.clear();
+        Entry { who, read, commit, is_lists: false, internal: None, ..entry }
+    }
+
+    /// Puts an operation in the line.
+    pub(super) fn wait(&mut self, entry: Entry) {
+        let (read, commit) = (entry.read, entry.commit);
+        let place = match self.free.pop() {
+            Some(free) => {
+                self.entries[free as usize] = entry;
+                free
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        // The later of the two gives the entry back.
+        if let Some(read) = read {
+            self.waiting.push(Reverse((read, READ, place)));
+        }
+        if let Some(commit) = commit {
+            self.waiting.push(Reverse((commit, COMMIT, place)));
+        }
+    }
+
+    /// Timestamps of what is invoked later are not lower.
+    pub(super) fn in_real_time(
+        &mut self,
+        who: Who,
+        invoked: u64,
+        returned: u64,
+        [read, commit]: [Option<u64>; 2],
+        report: &mut StampedReport,
+    ) {
+        let place = self.tops.partition_point(|(from, _)| *from < invoked);
+        let before = place.checked_sub(1).map_or(Top::default(), |place| self.tops[place].1);
+        let clashes = [
+            (commit, Did::Committed, before.read, Did::Read, true),
+            (commit, Did::Committed, before.commit, Did::Committed, true),
+            (read, Did::Read, before.read, Did::Read, false),
+            (read, Did::Read, before.commit, Did::Committed, false),
+        ];
+        for (mine, does, theirs, did, strictly) in clashes {
+            if let (Some(back), Some((at, earlier))) = (mine, theirs)
+                && (back < at || strictly && back == at)
+            {
+                report.add(Violation::RealTime { earlier, did, at, later: who, does, back });
+                break;
+            }
+        }
+        let mut top = self.tops.back().map_or(Top::default(), |(_, top)| *top);
+        let higher = |new: Option<u64>, old: &mut Option<(u64, Who)>| {
+            let is_higher = new.is_some_and(|new| old.is_none_or(|(old, _)| new > old));
+            if is_higher {
+                *old = new.map(|new| (new, who));
+            }
+            is_higher
+        };
+        if higher(read, &mut top.read) | higher(commit, &mut top.commit) {
+            self.tops.push_back((returned, top));
+        }
+    }
+
+    /// The highest timestamp that had been seen when that event came; older ones are forgotten.
+    pub(super) fn seen_before(&mut self, event: u64) -> u64 {
+        while self.tops.len() > 1 && self.tops[1].0 < event {
+            self.tops.pop_front();
+        }
+        self.tops.front().filter(|(from, _)| *from < event).map_or(0, |(_, top)| top.most())
+    }
+
+    /// Does all up to that timestamp.
+    pub(super) fn advance(&mut self, until: u64, shared: &mut Shared<'_>) {
+        while let Some(Reverse((at, what, place))) = self.waiting.peek().copied().filter(|next| next.0.0 <= until) {
+            self.waiting.pop();
+            let entry = std::mem::take(&mut self.entries[place as usize]);
+            if (at, what) < self.swept {
+                let (who, swept) = (entry.who, self.swept.0);
+                let reason = format!("{who} is at {at}, and all up to {swept} was done before it returned");
+                shared.report.too_late.get_or_insert(reason);
+            }
+            self.swept = self.swept.max((at, what));
+            let is_last = match what {
+                COMMIT => {
+                    self.on_commit(&entry, at, shared);
+                    true
+                }
+                _ => {
+                    self.on_read(&entry, at, shared);
+                    entry.commit.is_none_or(|commit| commit <= at)
+                }
+            };
+            // Kept until its commit, and, if that is not above its snapshot, until its read.
+            let is_over = is_last && entry.read.is_none_or(|read| what == READ || read < at);
+            self.entries[place as usize] = entry;
+            if is_over {
+                self.free.push(place);
+            }
+        }
+    }
+
+    fn state(&mut self, key: u32) -> &mut State {
+        if self.states.len() <= key as usize {
+            self.states.resize_with(key as usize + 1, State::default);
+        }
+        &mut self.states[key as usize]
+    }
+
+    fn on_read(&mut self, entry: &Entry, at: u64, shared: &mut Shared<'_>) {
+        if let Some(commit) = entry.commit.filter(|commit| *commit <= at) {
+            shared.report.add(Violation::CommitBelowSnapshot { who: entry.who, read: at, commit });
+            return;
+        }
+        for read in &entry.reads {
+            self.check_read(entry, at, *read, shared);
+        }
+        for range in &entry.ranges {
+            let mut found: Vec<u32> = entry.reads[range.reads.clone()].iter().map(|read| read.key).collect();
+            found.extend(&range.own_keys);
+            found.sort_unstable();
+            for key in self.keys_in(range, shared.keys) {
+                let missing = Read { key, first: entry.values.len(), count: 0 };
+                if found.binary_search(&key).is_err() {
+                    self.check_read(entry, at, missing, shared);
+                }
+            }
+        }
+    }
+
+    /// Those that exist. The first range puts all keys in order.
+    fn keys_in(&mut self, range: &Range, keys: &Keys) -> Vec<u32> {
+        if range.low > range.high {
+            return Vec::new();
+        }
+        let states = self.states.iter().enumerate();
+        let existing = || states.filter(|(_, state)| !state.values.is_empty());
+        let named = || existing().map(|(key, _)| (keys.name(key as u32).clone(), key as u32)).collect();
+        let ordered = self.ordered.get_or_insert_with(named);
+        let bounds = (Bound::Included(&range.low), Bound::Included(&range.high));
+        ordered.range::<Value, _>(bounds).map(|(_, key)| *key).collect()
+    }
+
+    fn check_read(&mut self, entry: &Entry, at: u64, read: Read, shared: &mut Shared<'_>) {
+        let found = &entry.values[read.first..read.first + read.count];
+        if self.state(read.key).values == found || self.appears(read.key, found, entry.is_lists, shared) {
+            let state = self.state(read.key);
+            state.confirmed = state.confirmed.max(Some(at));
+            state.confirmed_count = state.values.len();
+            return;
+        }
+        let state = &self.states[read.key as usize];
+        let place = state.values.iter().zip(found).take_while(|(one, two)| one == two).count();
+        // One that is above the snapshot still waits.
+        let waits = |value: &i64| {
+            let commits = self.waiting.iter().filter(|Reverse((_, what, _))| *what == COMMIT);
+            let mut writes = commits.map(|Reverse((at, _, place))| (at, &self.entries[*place as usize].writes));
+            writes.find(|(_, writes)| writes.contains(&(read.key, *value))).map(|(at, _)| *at)
+        };
+        let seen = |value: &i64| {
+            let known = state.values.iter().position(|other| other == value);
+            let commit = known.map_or_else(|| waits(value), |place| state.commits[place]);
+            Seen { value: *value, commit }
+        };
+        if found[place..].iter().any(|value| (shared.is_open)((read.key, *value))) {
+            let reason = format!("{} found what an operation writes that had not returned yet", entry.who);
+            shared.report.too_late.get_or_insert(reason);
+        }
+        shared.report.add(Violation::WrongRead {
+            who: entry.who,
+            key: shared.keys.name(read.key).clone(),
+            read: at,
+            found: found.get(place).map(seen),
+            due: state.values.get(place).map(seen),
+        });
+    }
+
+    /// Whether writes of which nobody knew the time explain what was found; if so, they are there from now on.
+    fn appears(&mut self, key: u32, found: &[i64], is_lists: bool, shared: &mut Shared<'_>) -> bool {
+        self.state(key);
+        let state = &mut self.states[key as usize];
+        let is_new = |value: &i64| shared.unknown.contains(&(key, *value));
+        let commits = if is_lists {
+            let mut known = state.values.iter().zip(&state.commits).peekable();
+            let mut merged = Vec::with_capacity(found.len());
+            for (place, value) in found.iter().enumerate() {
+                match known.next_if(|(known, _)| *known == value) {
+                    Some((_, commit)) => merged.push(*commit),
+                    None if place >= state.confirmed_count && is_new(value) => merged.push(None),
+                    None => return false,
+                }
+            }
+            if known.next().is_some() {
+                return false;
+            }
+            merged
+        } else {
+            let [value] = found else { return false };
+            if !is_new(value) {
+                return false;
+            }
+            vec![None]
+        };
+        for value in found {
+            shared.unknown.remove(&(key, *value));
+        }
+        state.values.clear();
+        state.values.extend(found);
+        state.commits = commits;
+        // The last snapshot that was checked did not have it.
+        state.written_after = state.written_after.max(state.confirmed);
+        state.by = None;
+        self.name(key, shared.keys);
+        true
+    }
+
+    fn on_commit(&mut self, entry: &Entry, at: u64, shared: &mut Shared<'_>) {
+        if let Some((commit, other)) = self.last_commit.filter(|(commit, _)| *commit == at) {
+            shared.report.add(Violation::SameCommit { whos: [other, entry.who], commit });
+        }
+        self.last_commit = Some((at, entry.who));
+        if let Some(read) = entry.read.filter(|read| *read < at) {
+            self.check_since(entry, read, at, shared);
+        }
+        for (key, value) in &entry.writes {
+            let is_lists = entry.is_lists;
+            let state = self.state(*key);
+            if !is_lists {
+                state.values.clear();
+                state.commits.clear();
+            }
+            state.values.push(*value);
+            state.commits.push(Some(at));
+            state.commit = at;
+            state.by = Some(entry.who);
+            // Any moment below the commit; timestamps are whole numbers.
+            state.written_after = state.written_after.max(at.checked_sub(1));
+            self.name(*key, shared.keys);
+        }
+    }
+
+    /// Between a snapshot and a commit nobody wrote what was written, or read.
+    fn check_since(&mut self, entry: &Entry, read: u64, at: u64, shared: &mut Shared<'_>) {
+        let keys = shared.keys;
+        let who = entry.who;
+        let other = |state: &State| state.by.map(|by| (by, state.commit));
+        for (key, _) in &entry.writes {
+            let state = self.state(*key);
+            if state.is_written_after(read) {
+                let (key, other) = (keys.name(*key).clone(), other(state));
+                shared.report.add(Violation::Conflict { who, key, read, commit: at, other });
+            }
+        }
+        for key in entry.reads.iter().map(|read| read.key) {
+            let state = self.state(key);
+            if state.is_written_after(read) {
+                let (key, other) = (keys.name(key).clone(), other(state));
+                shared.report.add(Violation::Changed { who, key, read, commit: at, other });
+            }
+        }
+        for range in &entry.ranges {
+            for key in self.keys_in(range, keys) {
+                let state = self.state(key);
+                if state.is_written_after(read) {
+                    let (key, other) = (keys.name(key).clone(), other(state));
+                    shared.report.add(Violation::Changed { who, key, read, commit: at, other });
+                }
+            }
+        }
+    }
+
+    /// A key exists, for ranges.
+    fn name(&mut self, key: u32, keys: &Keys) {
+        let state = &mut self.states[key as usize];
+        if let Some(ordered) = &mut self.ordered
+            && !std::mem::replace(&mut state.is_named, true)
+        {
+            ordered.insert(keys.name(key).clone(), key);
+        }
+    }
+}
+
+impl State {
+    fn is_written_after(&self, moment: u64) -> bool {
+        self.written_after.is_some_and(|after| after >= moment)
+    }
+}

@@ -1,0 +1,318 @@
+//! White box: the sweep against a model that keeps every version, and the two kinds of checkers against each other.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use tenet_checker::isolation::stamped::{Options, Rule, check_stamped};
+use tenet_checker::isolation::{self, Level, check_lists, check_registers};
+use tenet_checker::{Finding, judge};
+use tenet_histories::{Completion, Event, History, Operation, Outcome, Process, Value, What};
+
+use crate::brute_force::micros;
+use crate::small::{append, call, read};
+
+const KEYS: i64 = 3;
+
+/// What one transaction does, and how its database lies.
+#[derive(Clone, Debug)]
+struct Plan {
+    micros: Vec<(u8, i64)>,
+    lies: Vec<u8>,
+}
+
+fn plans() -> impl Strategy<Value = (Vec<usize>, Vec<Plan>)> {
+    (1usize..7).prop_flat_map(|count| {
+        let micros = prop::collection::vec((0u8..5, 0..KEYS), 1..4);
+        let plan = (micros, prop::collection::vec(any::<u8>(), 4)).prop_map(|(micros, lies)| Plan { micros, lies });
+        let shuffle = Just((0..count).chain(0..count).collect::<Vec<_>>()).prop_shuffle();
+        (shuffle, prop::collection::vec(plan, count))
+    })
+}
+
+/// Versions of each key, with the commits that wrote them.
+type Versions = Vec<Vec<(u64, i64)>>;
+
+/// Runs plans against a database of many versions: what a transaction reads was committed at or below its snapshot, which
+/// is taken when it is invoked; it commits when it completes. Unless it lies.
+fn stamped_history(shuffle: &[usize], plans: &[Plan], is_lists: bool) -> History {
+    let mut versions: Versions = vec![Vec::new(); KEYS as usize];
+    let (mut clock, mut element) = (10u64, 0);
+    let mut open: Vec<Option<(u64, Vec<Value>, Vec<(i64, i64)>)>> = vec![None; plans.len()];
+    let mut events = Vec::new();
+    for number in shuffle {
+        let (plan, process) = (&plans[*number], Process(*number as u32));
+        let time_ns = events.len() as u64;
+        if let Some((snapshot, answers, writes)) = open[*number].take() {
+            let changed = |(key, _): &(i64, i64)| versions[*key as usize].last().is_some_and(|last| last.0 > snapshot);
+            let is_refused = plan.lies[0] < 128 && writes.iter().any(changed);
+            let mut completion = Completion::new(if is_refused { Outcome::Fail } else { Outcome::Ok });
+            if !is_refused {
+                completion.value = Value::List(answers);
+                completion.read_timestamp = Some(snapshot);
+                if !writes.is_empty() {
+                    clock += if plan.lies[1] >= 250 { 0 } else { 2 };
+                    completion.commit_timestamp = Some(clock - if plan.lies[1] % 64 == 7 { 1 } else { 0 });
+                    for (key, value) in writes {
+                        versions[key as usize].push((clock, value));
+                    }
+                }
+                if plan.lies[3] >= 250 {
+                    (completion.read_timestamp, completion.commit_timestamp) = (None, None);
+                }
+            }
+            events.push(Event::new(time_ns, What::Complete { process, completion }));
+            continue;
+        }
+        let snapshot = clock - if plan.lies[2] % 16 == 1 { 3 } else { 0 };
+        let (mut asked, mut answers, mut writes) = (Vec::new(), Vec::new(), Vec::new());
+        for ((kind, key), lie) in plan.micros.iter().zip(&plan.lies) {
+            let seen = |key: i64| {
+                let at = if *lie >= 248 { u64::MAX } else { snapshot };
+                let mine = writes.iter().filter(|(of, _)| *of == key).map(|(_, value)| *value);
+                let committed = versions[key as usize].iter().filter(|(commit, _)| *commit <= at);
+                let all: Vec<i64> = committed.map(|(_, value)| *value).chain(mine).collect();
+                if is_lists { Value::from(all) } else { all.last().map_or(Value::Nil, |last| (*last).into()) }
+            };
+            match kind {
+                0 | 1 => {
+                    element += 1;
+                    let name = if is_lists { "append" } else { "w" };
+                    let Value::List(mut parts) = append(*key, element) else { unreachable!() };
+                    parts[0] = name.into();
+                    asked.push(Value::List(parts.clone()));
+                    answers.push(Value::List(parts));
+                    writes.push((*key, element));
+                }
+                2 | 3 => {
+                    asked.push(read(*key, Value::Nil));
+                    answers.push(read(*key, seen(*key)));
+                }
+                _ => {
+                    let there = (*key..KEYS).map(|key| (key, seen(key)));
+                    let there = there.filter(|(_, value)| !value.is_nil() && *value != Value::List(Vec::new()));
+                    let pairs: Vec<Value> = there.map(|(key, value)| Value::List(vec![key.into(), value])).collect();
+                    let range = Value::from(vec![*key, KEYS - 1]);
+                    asked.push(Value::List(vec!["rr".into(), range.clone(), Value::Nil]));
+                    answers.push(Value::List(vec!["rr".into(), range, Value::List(pairs)]));
+                }
+            }
+        }
+        open[*number] = Some((snapshot, answers, writes));
+        events.push(Event::new(time_ns, What::Invoke { process, call: call(asked) }));
+    }
+    History { events, ..History::default() }
+}
+
+struct Model<'a> {
+    stamped: Vec<&'a Operation<'a>>,
+    is_lists: bool,
+}
+
+impl Model<'_> {
+    fn stamps(operation: &Operation<'_>) -> (Option<u64>, Option<u64>) {
+        let completion = operation.completed.unwrap().completion;
+        (completion.read_timestamp, completion.commit_timestamp)
+    }
+
+    fn writes(operation: &Operation<'_>) -> Vec<(Value, i64)> {
+        let writes = micros(operation).filter(|[name, ..]| ["append", "w"].contains(&name.as_text().unwrap()));
+        writes.map(|[_, key, value]| (key.clone(), value.as_int().unwrap())).collect()
+    }
+
+    /// All that a snapshot has of a key, oldest first.
+    fn at(&self, key: &Value, at: u64) -> Vec<i64> {
+        let mut versions: Vec<(u64, i64)> = Vec::new();
+        for operation in &self.stamped {
+            if let Some(commit) = Model::stamps(operation).1.filter(|commit| *commit <= at) {
+                let mine = Model::writes(operation).into_iter().filter(|(of, _)| of == key);
+                versions.extend(mine.map(|(_, value)| (commit, value)));
+            }
+        }
+        versions.sort_by_key(|(commit, _)| *commit);
+        versions.into_iter().map(|(_, value)| value).collect()
+    }
+
+    /// Each key that an operation reads, with what it found, at which of its steps.
+    fn reads(operation: &Operation<'_>) -> Vec<(usize, Value, Value)> {
+        let mut reads = Vec::new();
+        for (at, [name, key, value]) in micros(operation).enumerate() {
+            match name.as_text().unwrap() {
+                "r" => reads.push((at, key.clone(), value.clone())),
+                "rr" => {
+                    let [Value::Int(low), Value::Int(high)] = key.as_list().unwrap() else { panic!("a range") };
+                    for key in *low..=*high {
+                        let pairs = value.as_list().unwrap().iter().map(|pair| pair.as_list().unwrap());
+                        let there = pairs.filter(|pair| pair[0] == key.into()).map(|pair| pair[1].clone()).next();
+                        reads.push((at, key.into(), there.unwrap_or_default()));
+                    }
+                }
+                _ => {}
+            }
+        }
+        reads
+    }
+
+    fn broken(&self) -> BTreeSet<Rule> {
+        let mut broken = BTreeSet::new();
+        for operation in &self.stamped {
+            let (read, commit) = Model::stamps(operation);
+            let others = || self.stamped.iter().filter(|other| other.index != operation.index);
+            for other in others() {
+                let theirs = Model::stamps(other);
+                if commit.is_some() && theirs.1 == commit {
+                    broken.insert(Rule::CommitAlone);
+                }
+                if other.return_event().unwrap() < operation.invoke_event {
+                    let high = theirs.0.max(theirs.1);
+                    if commit.is_some_and(|mine| Some(mine) <= high) || read.is_some_and(|mine| Some(mine) < high) {
+                        broken.insert(Rule::RealTime);
+                    }
+                }
+            }
+            if read.is_some() && commit.is_some_and(|commit| commit <= read.unwrap()) {
+                broken.insert(Rule::CommitAboveSnapshot);
+                continue;
+            }
+            let own = Model::writes(operation);
+            let read_keys = Model::reads(operation);
+            if let (Some(read), Some(commit)) = (read, commit) {
+                let changed = |key: &Value| {
+                    others().any(|other| {
+                        let inside = Model::stamps(other).1.is_some_and(|theirs| read < theirs && theirs < commit);
+                        inside && Model::writes(other).iter().any(|(of, _)| of == key)
+                    })
+                };
+                if own.iter().any(|(key, _)| changed(key)) {
+                    broken.insert(Rule::Conflict);
+                }
+                // What only shows its own write was not read from anybody, unless lists show what was below.
+                let all: Vec<[&Value; 3]> = micros(operation).collect();
+                for (at, key, _) in &read_keys {
+                    let wrote = all[..*at]
+                        .iter()
+                        .any(|[name, of, _]| *of == key && ["append", "w"].contains(&name.as_text().unwrap()));
+                    let is_range = all[*at][0].as_text() == Some("rr");
+                    if changed(key) && (self.is_lists || is_range || !wrote) {
+                        broken.insert(Rule::Unchanged);
+                    }
+                }
+            }
+            let Some(read) = read else { continue };
+            let all: Vec<[&Value; 3]> = micros(operation).collect();
+            for (at, key, found) in read_keys {
+                let mine = all[..at]
+                    .iter()
+                    .filter(|[name, of, _]| **of == key && ["append", "w"].contains(&name.as_text().unwrap()));
+                let mine: Vec<i64> = mine.map(|[.., value]| value.as_int().unwrap()).collect();
+                let below = self.at(&key, read);
+                if self.is_lists {
+                    let found: Vec<i64> =
+                        found.as_list().unwrap_or_default().iter().map(|value| value.as_int().unwrap()).collect();
+                    if !found.ends_with(&mine) {
+                        broken.insert(Rule::Internal);
+                    } else if found[..found.len() - mine.len()] != below {
+                        broken.insert(Rule::Read);
+                    }
+                } else if let Some(last) = mine.last() {
+                    if found.as_int() != Some(*last) {
+                        broken.insert(Rule::Internal);
+                    }
+                } else if found.as_int() != below.last().copied() {
+                    broken.insert(Rule::Read);
+                }
+            }
+        }
+        broken
+    }
+}
+
+fn found(history: &History) -> BTreeSet<Rule> {
+    let report = check_stamped(history, &Options::default()).unwrap();
+    report.violations.iter().map(|violation| violation.rule()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8000))]
+
+    #[test]
+    fn the_sweep_finds_what_the_model_finds((shuffle, mut plans) in plans(), is_lists in any::<bool>()) {
+        // The model knows nothing of commits that are not told.
+        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(247));
+        let history = stamped_history(&shuffle, &plans, is_lists);
+        let operations = history.operations().unwrap();
+        let stamped = operations.iter().filter(|operation| operation.is_ok()).collect();
+        let broken = Model { stamped, is_lists }.broken();
+        // Of two commits at one timestamp nobody can say which came between what.
+        let told = |mut rules: BTreeSet<Rule>| {
+            if rules.contains(&Rule::CommitAlone) {
+                rules.retain(|rule| ![Rule::Conflict, Rule::Unchanged, Rule::Read].contains(rule));
+            }
+            rules
+        };
+        let (broken, found) = (told(broken), told(found(&history)));
+        prop_assert_eq!(broken.contains(&Rule::RealTime), found.contains(&Rule::RealTime));
+        // What comes too late was passed by.
+        if !broken.contains(&Rule::RealTime) && !broken.contains(&Rule::CommitAboveSnapshot) {
+            prop_assert_eq!(&found, &broken, "{:?}", check_stamped(&history, &Options::default()).unwrap());
+        }
+        // With a window that holds all, nothing comes too late.
+        let options = Options { lag: u64::MAX, ..Options::default() };
+        let report = check_stamped(&history, &options).unwrap();
+        prop_assert_eq!(&report.too_late, &None);
+        if !broken.contains(&Rule::CommitAboveSnapshot) {
+            let all: BTreeSet<Rule> = report.violations.iter().map(|violation| violation.rule()).collect();
+            prop_assert_eq!(told(all), broken);
+        }
+    }
+
+    #[test]
+    fn what_the_black_box_refutes_the_white_box_refutes((shuffle, plans) in plans(), is_lists in any::<bool>()) {
+        let history = stamped_history(&shuffle, &plans, is_lists);
+        let options = isolation::Options::default();
+        let check = if is_lists { check_lists } else { check_registers };
+        let black = check(&history, &options).unwrap();
+        // All that is said of unstamped operations is what clients saw.
+        let all_stamped = plans.iter().all(|plan| plan.lies[3] < 250);
+        if all_stamped && !black.verdict().is_valid() {
+            prop_assert!(!found(&history).is_empty(), "{black}");
+        }
+    }
+
+    #[test]
+    fn without_real_time_nothing_is_refuted_that_a_longer_window_allows((shuffle, plans) in plans()) {
+        let history = stamped_history(&shuffle, &plans, true);
+        let long = check_stamped(&history, &Options { lag: u64::MAX, ..Options::default() }).unwrap();
+        let short = check_stamped(&history, &Options::default()).unwrap();
+        for level in [Level::SnapshotIsolation, Level::Serializable] {
+            if let Finding::Invalid { explanation, .. } = short.finding(level) {
+                prop_assert!(matches!(long.finding(level), Finding::Invalid { .. }), "{level}: {explanation}");
+            }
+        }
+    }
+}
+
+#[test]
+fn memory_is_bounded_by_the_window() {
+    let complete = |process: u32, completion| What::Complete { process: Process(process), completion };
+    let mut events = vec![What::Invoke { process: Process(0), call: call(vec![append(0, 1)]) }];
+    for number in 1..200u64 {
+        events.push(What::Invoke { process: Process(1), call: call(vec![append(1, number as i64)]) });
+        let value = Value::List(vec![append(1, number as i64)]);
+        let completion = Completion { commit_timestamp: Some(number), ..Completion::ok(value) };
+        events.push(complete(1, completion));
+    }
+    let events = events.into_iter().enumerate().map(|(at, what)| Event::new(at as u64, what)).collect();
+    let history = History { events, ..History::default() };
+    let report = check_stamped(&history, &Options { waiting_max: 100, ..Options::default() }).unwrap();
+    let reason = "more than 100 operations waited for the one that was invoked as event 0";
+    assert_eq!(report.finding(Level::StrictSerializable), Finding::Unknown { reason: reason.to_string() });
+    assert!(check_stamped(&history, &Options::default()).unwrap().violations.is_empty());
+    assert!(
+        judge(&History {
+            header: tenet_histories::Header { workload: "list-append".into(), ..Default::default() },
+            ..history
+        })
+        .unwrap()
+        .is_valid()
+    );
+}
