@@ -12,8 +12,8 @@
 //!
 //! Absent: clocks, and files.
 
-pub mod bank_total;
 pub mod budget;
+pub mod checks;
 pub mod generate;
 pub mod html;
 pub mod isolation;
@@ -21,6 +21,7 @@ pub mod leaders;
 pub mod linearizable;
 pub mod liveness;
 pub mod minimize;
+pub mod models;
 pub mod predicate_skew;
 pub mod promises;
 pub mod replica_rows;
@@ -42,18 +43,15 @@ pub fn judge(history: &History) -> Result<Judgement, CheckError> {
         workloads::REGISTER | workloads::TENANTS => {
             linearizable::check(history, &linearizable::Options::default())?.verdict()
         }
-        workloads::BANK => bank_total::check(history)?,
+        workloads::BANK => checks::bank::check(history, &checks::bank::Options::of(history))?.verdict(),
         workloads::LIST_APPEND => isolation::check_lists(history, &isolation::Options::default())?.verdict(),
         workloads::RW_REGISTER => isolation::check_registers(history, &isolation::Options::default())?.verdict(),
         workloads::WRITE_SKEW => write_skew::check(history)?,
         workloads::PREDICATE_SKEW => predicate_skew::check(history)?,
-        other => {
-            let Some(kind) = linearizable::Kind::named(other) else {
-                return Err(CheckError::Workload { workload: other.to_string() });
-            };
-            let options = linearizable::Options { kind, ..linearizable::Options::default() };
-            linearizable::check(history, &options)?.verdict()
-        }
+        other => match models::named(other) {
+            Some(model) => model.check(history, &models::Options::default())?.verdict(),
+            None => return Err(CheckError::Workload { workload: other.to_string() }),
+        },
     };
     Ok(Judgement { verdicts: vec![verdict, timestamps::check(history)?, alarms(history)] })
 }

@@ -21,10 +21,20 @@ pub enum Oracle {
     Vacuity,
     Liveness,
     Alarm,
+    Session,
+    Causal,
+    Convergence,
+    Staleness,
+    Queue,
+    Log,
+    Set,
+    Counter,
+    UniqueIds,
+    Leases,
 }
 
 impl Oracle {
-    pub const ALL: [Oracle; 14] = [
+    pub const ALL: [Oracle; 24] = [
         Oracle::Linearizable,
         Oracle::BankTotal,
         Oracle::Lists,
@@ -39,6 +49,16 @@ impl Oracle {
         Oracle::Vacuity,
         Oracle::Liveness,
         Oracle::Alarm,
+        Oracle::Session,
+        Oracle::Causal,
+        Oracle::Convergence,
+        Oracle::Staleness,
+        Oracle::Queue,
+        Oracle::Log,
+        Oracle::Set,
+        Oracle::Counter,
+        Oracle::UniqueIds,
+        Oracle::Leases,
     ];
 
     pub fn name(self) -> &'static str {
@@ -57,6 +77,16 @@ impl Oracle {
             Oracle::Vacuity => "vacuity",
             Oracle::Liveness => "liveness",
             Oracle::Alarm => "alarm",
+            Oracle::Session => "session",
+            Oracle::Causal => "causal",
+            Oracle::Convergence => "convergence",
+            Oracle::Staleness => "staleness",
+            Oracle::Queue => "total-queue",
+            Oracle::Log => "partition-log",
+            Oracle::Set => "set-full",
+            Oracle::Counter => "counter-bounds",
+            Oracle::UniqueIds => "unique-ids",
+            Oracle::Leases => "leases",
         }
     }
 }
@@ -171,14 +201,14 @@ impl fmt::Display for Judgement {
 pub enum CheckError {
     #[error(transparent)]
     Pairing(#[from] PairingError),
-    #[error("workload `{workload}`, expected register, bank, list-append, write-skew, predicate-skew or tenants")]
+    #[error(
+        "workload `{workload}`, expected register, bank, list-append, write-skew, predicate-skew, tenants or the name of a model"
+    )]
     Workload { workload: String },
     #[error("operation {operation} ({function}): {found}, expected {expected}")]
     Shape { operation: usize, function: String, found: String, expected: &'static str },
     #[error("more than {max} {what}, which is all that this checker can number")]
     TooMany { what: &'static str, max: usize },
-    #[error("no fact `{fact}` in the header, expected {expected}")]
-    Fact { fact: &'static str, expected: &'static str },
 }
 
 /// For explanations: `12.345678 s`.

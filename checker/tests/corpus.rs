@@ -65,6 +65,10 @@ fn every_history_gets_its_verdict() {
         Oracle::PredicateSkew,
         Oracle::Timestamps,
         Oracle::Alarm,
+        Oracle::Set,
+        Oracle::Counter,
+        Oracle::UniqueIds,
+        Oracle::Queue,
     ];
     for oracle in by_history {
         assert!(found_by.contains(&oracle), "no history that {oracle} finds invalid");

@@ -1,0 +1,261 @@
+//! The models by the names under which they are asked for: what each judges, and what it understands.
+//!
+//! A history may be judged by a model if the model reads it without complaint. Where several do, a person must say which is
+//! meant; some judge a weaker promise over the same operations as another and are therefore never guessed.
+
+use std::fmt;
+
+use tenet_histories::{History, Value, What, workloads};
+
+use crate::budget::Budget;
+use crate::checks::{self, bank};
+use crate::linearizable::{self, Kind};
+use crate::{CheckError, Verdict, isolation};
+
+/// Events that are looked at to tell which models read a history, and steps that each may take with them.
+const GLANCE_EVENTS: usize = 2000;
+const GLANCE_STEPS: u64 = 10_000;
+
+/// What a person may say besides the model; each model heeds what concerns it. The rest it takes from the header's facts.
+#[derive(Clone, Default)]
+pub struct Options {
+    /// The value of every object at first.
+    pub initial: Option<Value>,
+    /// The isolation that transactions were promised.
+    pub level: Option<isolation::Level>,
+    pub budget: Budget,
+    pub progress: Option<linearizable::OnProgress>,
+}
+
+pub struct Model {
+    pub name: &'static str,
+    /// The promise, as the end of "judges whether ..".
+    pub promise: &'static str,
+    /// What clients ask for.
+    pub functions: &'static [&'static str],
+    /// Another model judges a stronger promise over the same operations, so that this one must be named.
+    pub by_name_only: bool,
+    check: fn(&History, &Options) -> Result<Box<dyn Told>, CheckError>,
+}
+
+/// What a model says of a history: `Display` is for people.
+pub trait Told: fmt::Display {
+    fn verdict(&self) -> Verdict;
+    /// What kind of anomaly proves it invalid, if it is: the same for histories that go wrong in the same way.
+    fn class(&self) -> Option<String>;
+}
+
+impl<V: checks::Violation> Told for checks::Report<V> {
+    fn verdict(&self) -> Verdict {
+        checks::Report::verdict(self)
+    }
+
+    fn class(&self) -> Option<String> {
+        self.violations.first().map(|violation| violation.name().to_string())
+    }
+}
+
+impl Told for isolation::Report {
+    fn verdict(&self) -> Verdict {
+        isolation::Report::verdict(self)
+    }
+
+    fn class(&self) -> Option<String> {
+        self.proof().map(isolation::Anomaly::name)
+    }
+}
+
+impl Told for linearizable::Report {
+    fn verdict(&self) -> Verdict {
+        linearizable::Report::verdict(self)
+    }
+
+    fn class(&self) -> Option<String> {
+        matches!(self.proof, linearizable::Proof::Invalid(_)).then(|| "not-linearizable".to_string())
+    }
+}
+
+impl Model {
+    pub fn check(&self, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
+        (self.check)(history, options)
+    }
+
+    /// Whether the model knows the functions of this history and reads its beginning without complaint.
+    pub fn reads(&self, history: &History) -> bool {
+        let is_known = |what: &What| match what {
+            What::Invoke { call, .. } => self.functions.contains(&call.function.as_ref()),
+            What::Complete { .. } | What::Fault(_) | What::Phase { .. } | What::Alarm(_) => true,
+        };
+        let events = &history.events[..history.events.len().min(GLANCE_EVENTS)];
+        if !events.iter().all(|event| is_known(&event.what)) {
+            return false;
+        }
+        let options = Options { budget: Budget { steps_max: GLANCE_STEPS, ..Budget::default() }, ..Options::default() };
+        self.check(&History { header: history.header.clone(), events: events.to_vec() }, &options).is_ok()
+    }
+}
+
+pub fn named(name: &str) -> Option<&'static Model> {
+    // As Jepsen's people call it.
+    let name = if name == "cas-register" { workloads::REGISTER } else { name };
+    MODELS.iter().find(|model| model.name == name)
+}
+
+/// The model that the header names; or else those that read the history and may be guessed. Only one: it is meant.
+pub fn candidates(history: &History) -> Vec<&'static Model> {
+    match named(&history.header.workload) {
+        Some(model) => vec![model],
+        None => MODELS.iter().filter(|model| !model.by_name_only && model.reads(history)).collect(),
+    }
+}
+
+fn told<T: Told + 'static>(report: T) -> Box<dyn Told> {
+    Box::new(report)
+}
+
+fn linear(kind: Kind, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
+    let Options { initial, budget, progress, level: _ } = options.clone();
+    let pairs = history.header.facts.get("pairs") == Some(&Value::Bool(true));
+    linearizable::check(history, &linearizable::Options { kind, initial, pairs, budget, progress }).map(told)
+}
+
+fn isolated(options: &Options) -> isolation::Options {
+    let default = isolation::Options::default();
+    isolation::Options { level: options.level.unwrap_or(default.level), budget: options.budget.clone(), ..default }
+}
+
+pub const MODELS: &[Model] = &[
+    Model {
+        name: workloads::REGISTER,
+        promise: "registers are linearizable",
+        functions: &["read", "write", "cas"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::Register, history, options),
+    },
+    Model {
+        name: "multi-register",
+        promise: "transactions over registers are linearizable",
+        functions: &["txn"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::MultiRegister, history, options),
+    },
+    Model {
+        name: "kv",
+        promise: "texts under keys are linearizable",
+        functions: &["get", "put", "append"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::Kv, history, options),
+    },
+    Model {
+        name: "set",
+        promise: "a set is linearizable",
+        functions: &["add", "read"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::Set, history, options),
+    },
+    Model {
+        name: "counter",
+        promise: "a counter is linearizable",
+        functions: &["add", "inc", "dec", "read"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::Counter, history, options),
+    },
+    Model {
+        name: "queue",
+        promise: "a queue is linearizable, first in first out",
+        functions: &["enqueue", "dequeue", "drain"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::Queue, history, options),
+    },
+    Model {
+        name: "unordered-queue",
+        promise: "a queue is linearizable, in any order",
+        functions: &["enqueue", "dequeue", "drain"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::UnorderedQueue, history, options),
+    },
+    Model {
+        name: "log",
+        promise: "a log is linearizable",
+        functions: &["append", "read"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::Log, history, options),
+    },
+    Model {
+        name: "mutex",
+        promise: "a lock is held by one at a time",
+        functions: &["acquire", "release"],
+        by_name_only: false,
+        check: |history, options| linear(Kind::Mutex, history, options),
+    },
+    Model {
+        name: "owner-mutex",
+        promise: "a lock is held by one at a time, who releases it",
+        functions: &["acquire", "release"],
+        by_name_only: true,
+        check: |history, options| linear(Kind::OwnerMutex, history, options),
+    },
+    Model {
+        name: "reentrant-mutex",
+        promise: "a lock is held by one at a time, who may take it again",
+        functions: &["acquire", "release"],
+        by_name_only: true,
+        check: |history, options| linear(Kind::ReentrantMutex, history, options),
+    },
+    Model {
+        name: "fenced-mutex",
+        promise: "a lock is held by one at a time, with a token that grows",
+        functions: &["acquire", "release"],
+        by_name_only: true,
+        check: |history, options| linear(Kind::FencedMutex, history, options),
+    },
+    Model {
+        name: workloads::LIST_APPEND,
+        promise: "transactions over lists are isolated",
+        functions: &["txn"],
+        by_name_only: false,
+        check: |history, options| isolation::check_lists(history, &isolated(options)).map(told),
+    },
+    Model {
+        name: workloads::RW_REGISTER,
+        promise: "transactions over registers are isolated",
+        functions: &["txn"],
+        by_name_only: false,
+        check: |history, options| isolation::check_registers(history, &isolated(options)).map(told),
+    },
+    Model {
+        name: workloads::BANK,
+        promise: "every read of all accounts has the same total",
+        functions: &["read", "transfer"],
+        by_name_only: false,
+        check: |history, _| bank::check(history, &bank::Options::of(history)).map(told),
+    },
+    Model {
+        name: "set-full",
+        promise: "what was added is read from then on",
+        functions: &["add", "read"],
+        by_name_only: true,
+        check: |history, _| checks::set::check(history).map(told),
+    },
+    Model {
+        name: "counter-bounds",
+        promise: "each read of a counter is a possible sum",
+        functions: &["add", "inc", "dec", "read"],
+        by_name_only: true,
+        check: |history, _| checks::counter::check(history).map(told),
+    },
+    Model {
+        name: "total-queue",
+        promise: "what is enqueued is dequeued once, in any order",
+        functions: &["enqueue", "dequeue", "drain"],
+        by_name_only: false,
+        check: |history, _| checks::queue::check(history).map(told),
+    },
+    Model {
+        name: "unique-ids",
+        promise: "no identifier is given twice",
+        functions: &["generate"],
+        by_name_only: false,
+        check: |history, _| checks::unique_ids::check(history).map(told),
+    },
+];
