@@ -24,13 +24,16 @@ pub const HANG_NS: u64 = 1_000_000_000;
 pub struct Demands {
     /// So many of a hundred operations in calm phases were ok. Clients who want the same rows all the time lose more often.
     pub ok_percent_min: u64,
+    /// So many of a hundred operations there may be answered with an unknown outcome: none, unless clients themselves cut others
+    /// off, as those do who drop databases.
+    pub unknown_percent_max: u64,
     /// State hashes of replicas that were held together, where there are several replicas: one at least.
     pub hashes_compared: Option<u64>,
 }
 
 impl Default for Demands {
     fn default() -> Demands {
-        Demands { ok_percent_min: 50, hashes_compared: None }
+        Demands { ok_percent_min: 50, unknown_percent_max: 0, hashes_compared: None }
     }
 }
 
@@ -47,7 +50,8 @@ pub struct Tally {
 pub fn check(history: &History, phases: &[Phase], demands: &Demands) -> Result<Verdict, CheckError> {
     let tally = tally(history, phases)?;
     let Counts { ok, fail, unknown, open } = tally.calm;
-    if unknown + open > 0 {
+    let unknown_max = (ok + fail + unknown) * demands.unknown_percent_max / 100;
+    if open > 0 || unknown > unknown_max {
         let operations = history.operations()?;
         let first = operations.iter().find(|operation| {
             operation.outcome() == Outcome::Unknown && phases.iter().any(|phase| belongs(operation, phase))

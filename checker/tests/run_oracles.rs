@@ -95,6 +95,8 @@ fn unknown_outcomes_in_calm_phases_are_found() {
     // Never completed.
     let script = Script::default().phase(true).crowd().invoke(1, "write", 1);
     assert!(explanation(&script.vacuity()).starts_with("1 operations with unknown outcome in calm phases"));
+    // Those of whom it is allowed have been answered; who hangs has not.
+    assert!(!script.demanding(Demands { unknown_percent_max: 100, ..Demands::default() }).is_valid());
     // Across the border of the phase, after a moment in it: the storm's.
     let across = |outcome| Script::default().phase(true).crowd().invoke(1, "write", 1).phase(false).end(1, outcome);
     assert!(across(Outcome::Unknown).vacuity().is_valid());

@@ -32,6 +32,9 @@ const DENSE_OPERATIONS_MAX: f64 = 10_000.0;
 const OK_PERCENT_MIN: u64 = 50;
 const OK_PERCENT_MIN_DENSE: u64 = 10;
 
+/// A commit to a database that is dropped meanwhile is answered so.
+const UNKNOWN_PERCENT_MAX_TENANTS: u64 = 5;
+
 /// Before the storm and after it.
 const CALM_MS: u64 = 2_000;
 
@@ -116,6 +119,8 @@ pub struct Plan {
     pub rate: f64,
     /// So many of a hundred operations in calm must be ok (oracle `vacuity`).
     pub ok_percent_min: u64,
+    /// So many may have an unknown outcome.
+    pub unknown_percent_max: u64,
     /// Whether clients ask for timestamps, which costs statements.
     pub timestamps: bool,
     pub patience_ms: u64,
@@ -188,6 +193,7 @@ impl Plan {
             database,
             rate: wishes.rate.unwrap_or(rate),
             ok_percent_min: if dense || makes_tenants { OK_PERCENT_MIN_DENSE } else { OK_PERCENT_MIN },
+            unknown_percent_max: if makes_tenants { UNKNOWN_PERCENT_MAX_TENANTS } else { 0 },
             timestamps,
             patience_ms,
             calm_ms: CALM_MS,

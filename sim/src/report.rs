@@ -158,7 +158,11 @@ impl Report {
 
     fn take(&mut self, plan: &Plan, played: &Played) {
         let hashes_compared = (plan.nodes > 1).then_some(played.hashes_compared);
-        let demands = vacuity::Demands { ok_percent_min: plan.ok_percent_min, hashes_compared };
+        let demands = vacuity::Demands {
+            ok_percent_min: plan.ok_percent_min,
+            unknown_percent_max: plan.unknown_percent_max,
+            hashes_compared,
+        };
         self.strikes = played.strikes.iter().map(|(name, count)| (name.to_string(), *count)).collect();
         self.boots = played.boots;
         self.crashes = Crashes::of(&played.obituaries);

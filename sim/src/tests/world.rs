@@ -85,9 +85,10 @@ fn clients_are_not_asked_for_more_than_the_wires_can_carry() {
         let plan = Plan::draw(seed, &Wishes::default()).unwrap();
         let wire_s = (plan.latency_us.0 + plan.latency_us.1) as f64 / 2e6;
         let busy = plan.clients as f64 * plan.rate * 8.0 * wire_s;
-        // In a dense world they are, and fewer need succeed.
-        dense += u64::from(plan.ok_percent_min < 50);
-        let most = if plan.ok_percent_min < 50 { 5.0 } else { 1.0 };
+        // In a dense world they are, and fewer need succeed. So need those of tenants, which are never dense.
+        let is_dense = plan.ok_percent_min < 50 && plan.workload != "tenants";
+        dense += u64::from(is_dense);
+        let most = if is_dense { 5.0 } else { 1.0 };
         assert!(
             plan.rate > 0.5 && busy < most,
             "seed {seed}: {} clients, {} operations/s each",
@@ -95,9 +96,10 @@ fn clients_are_not_asked_for_more_than_the_wires_can_carry() {
             plan.rate
         );
     }
-    assert!((150..250).contains(&dense), "{dense} of 1,000 worlds are dense");
+    assert!((120..220).contains(&dense), "{dense} of 1,000 worlds are dense");
     for seed in 0..20 {
-        let wished = Plan::draw(seed, &Wishes { rate: Some(50.0), ..Wishes::default() }).unwrap();
+        let workload = Some("register".to_string());
+        let wished = Plan::draw(seed, &Wishes { rate: Some(50.0), workload, ..Wishes::default() }).unwrap();
         assert_eq!((wished.rate, wished.ok_percent_min), (50.0, 50), "seed {seed}");
     }
 }
