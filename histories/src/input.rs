@@ -190,6 +190,18 @@ impl<R: BufRead> Input<R> {
     }
 }
 
+/// The bytes that open or close something within a form, or begin what may hold such bytes.
+const MATTERS: [bool; 256] = {
+    let mut matters = [false; 256];
+    let bytes = b"[](){}\"\\;";
+    let mut at = 0;
+    while at < bytes.len() {
+        matters[bytes[at] as usize] = true;
+        at += 1;
+    }
+    matters
+};
+
 /// Finds the end of a form by counting brackets, outside of strings, characters and comments.
 struct Scan {
     notation: Notation,
@@ -232,13 +244,20 @@ impl Scan {
 
     /// How many of these bytes belong to the chunk.
     fn over(&mut self, bytes: &[u8]) -> usize {
-        for (at, byte) in bytes.iter().enumerate() {
-            self.step(*byte, at);
-            if self.ended {
-                return at + 1;
-            }
+        let mut at = 0;
+        while at < bytes.len() && !self.ended {
+            // Most bytes of a form say nothing of where it ends.
+            let plain = match self.within {
+                Within::Form if self.depth > 0 => bytes[at..].iter().position(|byte| MATTERS[*byte as usize]),
+                Within::Text => bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\')),
+                Within::Form | Within::Escape | Within::Character | Within::Comment => Some(0),
+            };
+            let Some(plain) = plain else { return bytes.len() };
+            at += plain;
+            self.step(bytes[at], at);
+            at += 1;
         }
-        bytes.len()
+        at
     }
 
     fn step(&mut self, byte: u8, at: usize) {

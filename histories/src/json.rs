@@ -164,6 +164,9 @@ fn word(cursor: &mut Cursor<'_>, word: &str, value: Value) -> Result<Value, Trou
 
 fn number(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
     let start = cursor.at;
+    if let Some(int) = cursor.plain_integer(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+        return Ok(Value::Int(int));
+    }
     while cursor.peek().is_some_and(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte)) {
         cursor.at += 1;
     }

@@ -90,6 +90,19 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// A number as nearly all are: a few digits, and then nothing that could belong to it.
+    pub fn plain_integer(&mut self, belongs: impl Fn(u8) -> bool) -> Option<i64> {
+        let digits = self.bytes[self.at..].iter().take(19).take_while(|byte| byte.is_ascii_digit()).count();
+        let ends = self.bytes.get(self.at + digits).is_some_and(|byte| !belongs(*byte));
+        let zero_first = digits > 1 && self.bytes[self.at] == b'0';
+        if !ends || zero_first || !(1..19).contains(&digits) {
+            return None;
+        }
+        let digits = &self.bytes[self.at..self.at + digits];
+        self.at += digits.len();
+        Some(digits.iter().fold(0, |int, digit| int * 10 + i64::from(digit - b'0')))
+    }
+
     /// A string in quotes, with the escapes that JSON and EDN share; stands on the opening quote.
     pub fn string(&mut self) -> Result<String, Trouble> {
         self.at += 1;

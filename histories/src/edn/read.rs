@@ -291,6 +291,9 @@ fn dispatch(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
 
 fn number(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
     let start = cursor.at;
+    if let Some(int) = cursor.plain_integer(is_symbol_byte) {
+        return Ok(Value::Int(int));
+    }
     let text = token(cursor)?;
     number_of(text).ok_or_else(|| Trouble::at(start, format!("`{text}`, expected a number")))
 }

@@ -223,6 +223,28 @@ fn a_crashed_process_moves_on() {
     assert_eq!(processes(&told, None), expected);
 }
 
+/// As for Porcupine: operations of which one returns when the other is called are concurrent.
+#[test]
+fn calls_come_before_returns_of_the_same_moment() {
+    let operation = |client: u32, call: u64, end: u64| {
+        let input = "{\"Type\":\"range\",\"Range\":{\"Start\":\"a\"}}";
+        format!("{{\"ClientId\":{client},\"Input\":{input},\"Call\":{call},\"Output\":{{}},\"Return\":{end}}}\n")
+    };
+    let text = operation(0, 10, 20) + &operation(1, 20, 30) + &operation(2, 5, 40);
+    let history = history_of(text.as_bytes(), Format::EtcdJson);
+    let found: Vec<(u64, bool)> =
+        history.events.iter().map(|event| (event.time_ns, matches!(event.what, What::Invoke { .. }))).collect();
+    assert_eq!(found, [(5, true), (10, true), (20, true), (20, false), (30, false), (40, false)]);
+    // The other way round they would be in order, which the format cannot say.
+    let mut events = history.events;
+    events.swap(2, 3);
+    let history = History { header: Header::default(), events };
+    assert_eq!(
+        refusal(&history, Format::EtcdJson),
+        "event 3: a call at the time of a return before it, which etcd-json cannot say; `order` would have to be lost"
+    );
+}
+
 #[test]
 fn formats_are_told_apart_by_their_content() {
     let name = |text: &str| recognise(text.as_bytes(), "f").map(Format::name).map_err(|error| error.to_string());
