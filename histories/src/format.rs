@@ -3,7 +3,9 @@
 use std::io::{BufRead, Write};
 use std::str::FromStr;
 
-use crate::formats::{binary, elle_json, etcd_json, jepsen_edn, jepsen_log, json_lines, polysi_text, porcupine_kv};
+use crate::formats::{
+    binary, dbcop_text, elle_json, etcd_json, jepsen_edn, jepsen_log, json_lines, polysi_text, porcupine_kv,
+};
 use crate::output::Output;
 use crate::{Header, HistoryError, Sink, Source, WriteOptions, edn, json};
 
@@ -17,10 +19,11 @@ pub enum Format {
     ElleJson,
     EtcdJson,
     PolysiText,
+    DbcopText,
 }
 
 impl Format {
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::JsonLines,
         Format::Binary,
         Format::JepsenEdn,
@@ -29,6 +32,7 @@ impl Format {
         Format::ElleJson,
         Format::EtcdJson,
         Format::PolysiText,
+        Format::DbcopText,
     ];
 
     pub fn name(self) -> &'static str {
@@ -41,6 +45,7 @@ impl Format {
             Format::ElleJson => "elle-json",
             Format::EtcdJson => "etcd-json",
             Format::PolysiText => "polysi-text",
+            Format::DbcopText => "dbcop-text",
         }
     }
 
@@ -54,6 +59,7 @@ impl Format {
             Format::ElleJson => elle_json::fits(head),
             Format::EtcdJson => etcd_json::fits(head),
             Format::PolysiText => polysi_text::fits(head),
+            Format::DbcopText => dbcop_text::fits(head),
         }
     }
 
@@ -68,6 +74,7 @@ impl Format {
             Format::ElleJson => Box::new(elle_json::Reader::new(input, name)),
             Format::EtcdJson => Box::new(etcd_json::Reader::new(input, name)?),
             Format::PolysiText => Box::new(polysi_text::Reader::new(input, name)),
+            Format::DbcopText => Box::new(dbcop_text::Reader::new(input, name)),
         })
     }
 
@@ -89,6 +96,7 @@ impl Format {
             Format::ElleJson => Box::new(elle_json::Writer::new(output, header)?),
             Format::EtcdJson => Box::new(etcd_json::Writer::new(output, header)?),
             Format::PolysiText => Box::new(polysi_text::Writer::new(output, header)?),
+            Format::DbcopText => Box::new(dbcop_text::Writer::new(output, header)?),
         })
     }
 }

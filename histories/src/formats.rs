@@ -1,6 +1,7 @@
 //! The formats, one file each; every file opens with the format drawn, and what it cannot say.
 
 pub(crate) mod binary;
+pub(crate) mod dbcop_text;
 pub(crate) mod elle_json;
 pub(crate) mod etcd_json;
 pub(crate) mod jepsen_edn;

@@ -16,6 +16,16 @@ pub mod workloads {
     pub const RW_REGISTER: &str = "rw-register";
 }
 
+/// Names of facts in a header that oracles and formats go by.
+pub mod facts {
+    /// The value of every key at first.
+    pub const INITIAL: &str = "initial";
+    /// false: only the order of events within a process means anything.
+    pub const REAL_TIME: &str = "real_time";
+    /// How many threads there are, by which a process that crashed goes on in Jepsen's formats.
+    pub const CONCURRENCY: &str = "concurrency";
+}
+
 /// Names of functions, and what their values are. `key` is nil where not named.
 pub mod functions {
     /// register: reads `key`; answers its value. bank: reads all; answers `[[account, balance], ..]`.

@@ -66,11 +66,11 @@ fn are_micro_operations(value: &Value) -> bool {
 }
 
 /// Timestamps are unsigned; the upper half of them has no place in [`Value::Int`].
-fn unsigned_value(number: u64) -> Value {
+pub(crate) fn unsigned_value(number: u64) -> Value {
     i64::try_from(number).map_or_else(|_| Value::Number(number.to_string()), Value::Int)
 }
 
-fn unsigned_of(value: &Value) -> Option<u64> {
+pub(crate) fn unsigned_of(value: &Value) -> Option<u64> {
     match value {
         Value::Int(int) => u64::try_from(*int).ok(),
         Value::Number(text) => text.parse().ok(),

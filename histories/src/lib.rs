@@ -35,7 +35,7 @@ pub use error::{HistoryError, Loss};
 pub use event::{Alarm, Call, Completion, Event, Extra, Fault, FaultEdge, Outcome, Process, What};
 pub use format::{Format, UnknownFormat, recognise};
 pub use formats::json_lines::{FORMAT_VERSION, LINE_BYTES_MAX};
-pub use history::{Completed, Header, History, Operation, PairingError, Phase, functions, workloads};
+pub use history::{Completed, Header, History, Operation, PairingError, Phase, facts, functions, workloads};
 pub use recorder::{Counts, Recorder};
 pub use stream::{
     Converted, Reading, Sink, Source, WriteOptions, collect, convert, open, read, read_file, source, write, write_as,

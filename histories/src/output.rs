@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::{Event, Format, Header, HistoryError, Loss, WriteOptions};
+use crate::{Completion, Event, Format, Header, HistoryError, Loss, Value, WriteOptions, facts};
 
 pub(crate) struct Output<W> {
     format: Format,
@@ -40,8 +40,24 @@ impl<W: Write> Output<W> {
         Err(self.inexpressible(None, Loss::Header, format!("workload `{}` and its facts", header.workload)))
     }
 
-    pub fn lose_in_header(&self, loss: Loss, what: &str) -> Result<(), HistoryError> {
-        if self.losses.contains(&loss) { Ok(()) } else { Err(self.inexpressible(None, loss, what.to_string())) }
+    /// The order of events of different processes, unless the header says that it means nothing.
+    pub fn lose_order(&self, header: &Header) -> Result<(), HistoryError> {
+        let none = header.facts.get(facts::REAL_TIME) == Some(&Value::Bool(false));
+        if none || self.losses.contains(&Loss::Order) {
+            return Ok(());
+        }
+        Err(self.inexpressible(None, Loss::Order, "the order of operations of different processes".to_string()))
+    }
+
+    /// Everything that a completion has beside its outcome and its value.
+    pub fn lose_facts_of(&self, completion: &Completion) -> Result<(), HistoryError> {
+        if completion.read_timestamp.or(completion.commit_timestamp).or(completion.shard).is_some() {
+            self.lose(Loss::Timestamps, || "a timestamp or shard".to_string())?;
+        }
+        if completion.sqlstate.is_some() || completion.error.is_some() {
+            self.lose(Loss::Errors, || "the text of an error".to_string())?;
+        }
+        Ok(())
     }
 
     /// Nothing that may be lost: without it the rest would mean something else.

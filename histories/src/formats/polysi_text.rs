@@ -16,16 +16,14 @@ use std::io::{BufRead, Write};
 
 use crate::format::Head;
 use crate::input::Input;
+use crate::jepsen::{unsigned_of, unsigned_value};
 use crate::output::Output;
 use crate::text::Trouble;
 use crate::{
-    Call, Completion, Event, Header, HistoryError, Loss, Outcome, Process, Sink, Source, Value, What, functions,
+    Call, Completion, Event, Header, HistoryError, Loss, Outcome, Process, Sink, Source, Value, What, facts, functions,
     workloads,
 };
 
-/// The fact of a header that says whether the order of events of different processes means anything.
-const REAL_TIME: &str = "real_time";
-const INITIAL: &str = "initial";
 const TXN: &str = "txn";
 
 pub(crate) fn fits(head: &Head<'_>) -> bool {
@@ -33,7 +31,7 @@ pub(crate) fn fits(head: &Head<'_>) -> bool {
 }
 
 fn header() -> Header {
-    let facts = [(INITIAL.to_string(), Value::Int(0)), (REAL_TIME.to_string(), Value::Bool(false))];
+    let facts = [(facts::INITIAL.to_string(), Value::Int(0)), (facts::REAL_TIME.to_string(), Value::Bool(false))];
     Header { workload: workloads::RW_REGISTER.to_string(), facts: facts.into() }
 }
 
@@ -76,10 +74,6 @@ fn operation(line: &[u8]) -> Result<Operation, Trouble> {
     Ok(Operation { write, key, value, session, txn })
 }
 
-fn number(number: u64) -> Value {
-    i64::try_from(number).map_or_else(|_| Value::Number(number.to_string()), Value::Int)
-}
-
 /// The transaction whose lines are being read.
 struct Transaction {
     process: Process,
@@ -92,9 +86,9 @@ struct Transaction {
 impl Transaction {
     fn add(&mut self, operation: &Operation) {
         let name = if operation.write { functions::MICRO_WRITE } else { functions::MICRO_READ };
-        let micro = |value| Value::List(vec![Value::from(name), number(operation.key), value]);
-        self.answered.push(micro(number(operation.value)));
-        self.asked.push(if operation.write { micro(number(operation.value)) } else { micro(Value::Nil) });
+        let micro = |value| Value::List(vec![Value::from(name), unsigned_value(operation.key), value]);
+        self.answered.push(micro(unsigned_value(operation.value)));
+        self.asked.push(if operation.write { micro(unsigned_value(operation.value)) } else { micro(Value::Nil) });
     }
 }
 
@@ -135,7 +129,7 @@ impl<R: BufRead> Reader<R> {
         let Transaction { process, txn, asked, answered, .. } = transaction;
         let call = Call { function: functions::TRANSACTION.into(), key: Value::Nil, value: Value::List(asked) };
         let mut invoke = Event::new(self.time_ns, What::Invoke { process, call });
-        invoke.extra.insert(TXN, number(txn));
+        invoke.extra.insert(TXN, unsigned_value(txn));
         let completion = Completion::ok(Value::List(answered));
         self.next = Some(Event::new(self.time_ns + 1, What::Complete { process, completion }));
         self.time_ns += 2;
@@ -181,15 +175,11 @@ pub(crate) struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     pub fn new(output: Output<W>, given: &Header) -> Result<Writer<W>, HistoryError> {
-        let ours = header();
+        output.lose_order(given)?;
         let mut rest = given.clone();
-        let ordered = rest.facts.remove(REAL_TIME) != Some(Value::Bool(false));
-        rest.facts.insert(REAL_TIME.to_string(), Value::Bool(false));
-        if rest != ours {
+        rest.facts.insert(facts::REAL_TIME.to_string(), Value::Bool(false));
+        if rest != header() {
             output.lose_header(given)?;
-        }
-        if ordered {
-            output.lose_in_header(Loss::Order, "the order of operations of different processes")?;
         }
         Ok(Writer { output, open: BTreeMap::new(), used: BTreeSet::new() })
     }
@@ -203,18 +193,13 @@ impl<W: Write> Writer<W> {
     }
 
     fn lines(&mut self, process: Process, answer: &Value, txn: u64) -> Result<(), HistoryError> {
-        let unsigned = |value: &Value| match value {
-            Value::Int(int) => u64::try_from(*int).ok(),
-            Value::Number(text) => text.parse().ok(),
-            _ => None,
-        };
         let list = answer.as_list().unwrap_or_default();
         if list.is_empty() {
             return Err(self.output.refuse(Loss::Values, format!("answer {answer}, no list of reads and writes")));
         }
         for micro in list {
             let parts = match micro.as_list() {
-                Some([name, key, value]) => Some((name.as_name(), unsigned(key), unsigned(value))),
+                Some([name, key, value]) => Some((name.as_name(), unsigned_of(key), unsigned_of(value))),
                 _ => None,
             };
             let letter = match parts {
@@ -248,9 +233,7 @@ impl<W: Write> Sink for Writer<W> {
             }
             What::Complete { process, completion } => {
                 self.output.lose_extra(event)?;
-                if completion.read_timestamp.or(completion.commit_timestamp).or(completion.shard).is_some() {
-                    self.output.lose(Loss::Timestamps, || "a timestamp".to_string())?;
-                }
+                self.output.lose_facts_of(completion)?;
                 let txn = self.open.remove(process).flatten();
                 if completion.outcome == Outcome::Ok {
                     let txn = self.number_of(txn);

@@ -7,7 +7,7 @@ use std::io::Write;
 use super::from_op::repeats;
 use super::{ALARM, NEMESIS, PHASE, function_of, unsigned_of, unsigned_value};
 use crate::output::Output;
-use crate::{Call, Event, Header, HistoryError, Loss, Outcome, Process, Value, What, functions};
+use crate::{Call, Event, Header, HistoryError, Loss, Outcome, Process, Value, What, facts, functions};
 
 /// One operation, as it is to be written.
 pub(crate) struct Op<'e> {
@@ -35,12 +35,9 @@ pub(crate) struct ToOps {
     last_ns: Option<u64>,
 }
 
-/// The fact of the header that says how many threads there are.
-const CONCURRENCY: &str = "concurrency";
-
 impl ToOps {
     pub fn new(header: &Header, option: Option<u32>) -> ToOps {
-        let fact = header.facts.get(CONCURRENCY).and_then(Value::as_int).and_then(|int| u32::try_from(int).ok());
+        let fact = header.facts.get(facts::CONCURRENCY).and_then(Value::as_int).and_then(|int| u32::try_from(int).ok());
         ToOps { concurrency: option.or(fact).filter(|count| *count > 0), ..ToOps::default() }
     }
 

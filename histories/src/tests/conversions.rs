@@ -41,7 +41,7 @@ fn fixtures_are_read_as_expected_and_written_again() {
     let fixtures = fixtures();
     let formats: Vec<Format> =
         Format::ALL.into_iter().filter(|format| fixtures.iter().any(|(of, _)| of == format)).collect();
-    assert_eq!(formats.len(), 6, "fixtures of {formats:?}");
+    assert_eq!(formats.len(), 7, "fixtures of {formats:?}");
     for (format, path) in fixtures {
         let reading = read_file(&path).unwrap_or_else(|error| panic!("{error}"));
         assert!(reading.truncated.is_none(), "{}", path.display());
@@ -256,12 +256,13 @@ fn formats_are_told_apart_by_their_content() {
     assert_eq!(name(r#"[{"type":"invoke","#), Ok("elle-json"));
     assert_eq!(name(r#"{"ClientId":1,"#), Ok("etcd-json"));
     assert_eq!(name("\n\nr(1,2,3,4)\n"), Ok("polysi-text"));
+    assert_eq!(name("// x\n---\n [ x:=1 y==?]!\n"), Ok("dbcop-text"));
     assert_eq!(name("Loading\nINFO  jepsen.util - 0 :invoke :read nil\n"), Ok("jepsen-log"));
     assert_eq!(name("[]").unwrap_err(), "f: could be any of the formats jepsen-edn, elle-json: say which");
     assert_eq!(
         name("").unwrap_err(),
         "f: an empty file, expected a history in one of the formats json-lines, binary, jepsen-edn, jepsen-log, \
-         porcupine-kv, elle-json, etcd-json, polysi-text"
+         porcupine-kv, elle-json, etcd-json, polysi-text, dbcop-text"
     );
     assert!(name("{\"x\":1}").unwrap_err().starts_with("f: a file that begins with \"{\\\"x\\\":1}\", expected"));
     for format in Format::ALL {

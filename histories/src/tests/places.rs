@@ -72,6 +72,10 @@ fn damage_has_a_line_and_a_column() {
         (Format::PolysiText, "w(1,-1,0,0)\n".to_string(), 0, "f:1:5: ``, expected an unsigned number of 64 bits"),
         (Format::PolysiText, "w(1,1,0,0)\nw(1,1,0,1)\nw(1,1,0,0)\nw(1,2,0,2)\n".to_string(), 2, "f:3:1: transaction 0 again, expected all its lines together"),
         (Format::PolysiText, "w(1,1,9999999999,0)\n".to_string(), 0, "f:1:1: session 9999999999, expected a number of 31 bits"),
+        (Format::DbcopText, "[x:=1]\n---\n[x==1 y=2]\n".to_string(), 2, "f:3:9: `y=2`, expected `x:=1`, `x==1` or `x==?`"),
+        (Format::DbcopText, "[x:=1] y\n".to_string(), 0, "f:1:8: 'y', expected a transaction `[x:=1]`, `---` or `//`"),
+        (Format::DbcopText, "// c\n[]\n".to_string(), 0, "f:2:2: ']', expected a variable, as in `[x:=1 y==?]`"),
+        (Format::DbcopText, "[x:=1".to_string(), 0, "f:1:6: the end, expected a variable, as in `[x:=1 y==?]`"),
     ];
     for (format, text, before, expected) in cases {
         let (error, count) = error_of(text.as_bytes(), format);

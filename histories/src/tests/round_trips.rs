@@ -148,6 +148,11 @@ proptest! {
     fn polysi_text(history in any_polysi_history()) {
         check(&history, Format::PolysiText)?;
     }
+
+    #[test]
+    fn dbcop_text(history in any_dbcop_history()) {
+        check(&history, Format::DbcopText)?;
+    }
 }
 
 /// Each client asks and is answered at times of its own; one that got no answer is not heard of again.
@@ -243,6 +248,44 @@ fn any_polysi_history() -> impl Strategy<Value = History> {
             events.push(Event::new(events.len() as u64, What::Complete { process, completion }));
         }
         let facts = [("initial".to_string(), Value::Int(0)), ("real_time".to_string(), Value::Bool(false))];
+        History { header: Header { workload: "rw-register".into(), facts: facts.into() }, events }
+    })
+}
+
+fn any_dbcop_history() -> impl Strategy<Value = History> {
+    let number = (any::<u64>(), 0u64..5, any::<bool>());
+    let number =
+        number.prop_map(|(any, small, take_small)| crate::jepsen::unsigned_value(if take_small { small } else { any }));
+    let micro = (any::<bool>(), "[a-zA-Z_][a-zA-Z0-9_]{0,3}", prop::option::of(number));
+    let transaction = (prop::collection::vec(micro, 1..4), any::<bool>());
+    prop::collection::vec(prop::collection::vec(transaction, 0..3), 0..4).prop_map(|sessions| {
+        let mut events = Vec::new();
+        for (session, transactions) in sessions.into_iter().enumerate() {
+            let process = Process(session as u32);
+            for (micros, committed) in transactions {
+                let list = |answered: bool| {
+                    let micro = |(write, name, value): &(bool, String, Option<Value>)| {
+                        let value = value.clone().unwrap_or_default();
+                        // What was never written cannot be written: a number is, and nil is read.
+                        let value = if *write && value.is_nil() { Value::Int(7) } else { value };
+                        let known = *write || answered;
+                        let letter = Value::from(if *write { "w" } else { "r" });
+                        Value::List(vec![letter, name.as_str().into(), if known { value } else { Value::Nil }])
+                    };
+                    Value::List(micros.iter().map(micro).collect())
+                };
+                let call = Call { function: functions::TRANSACTION.into(), key: Value::Nil, value: list(false) };
+                events.push(Event::new(events.len() as u64, What::Invoke { process, call }));
+                let completion = if committed {
+                    Completion::ok(list(true))
+                } else {
+                    let value = if list(true) == list(false) { Value::Nil } else { list(true) };
+                    Completion { value, ..Completion::new(Outcome::Fail) }
+                };
+                events.push(Event::new(events.len() as u64, What::Complete { process, completion }));
+            }
+        }
+        let facts = [(facts::REAL_TIME.to_string(), Value::Bool(false))];
         History { header: Header { workload: "rw-register".into(), facts: facts.into() }, events }
     })
 }
