@@ -787,6 +787,18 @@ fn writes_of_one_value_cost_nothing_however_many() {
 }
 
 #[test]
+fn an_unknown_operation_takes_effect_once_and_not_before_it_is_asked_for() {
+    let again = "0 write 1; 0 unknown; 2 read; 2 ok 1; 3 write 0; 3 ok; 2 read; 2 ok 1;";
+    assert!(!is_valid(Kind::Register, again));
+    assert!(!is_valid(Kind::Register, &format!("{again} 1 write 1; 1 unknown")));
+    assert!(is_valid(Kind::Register, &format!("1 write 1; 1 unknown; {again}")));
+    assert!(!is_valid(
+        Kind::Mutex,
+        "0 acquire; 0 ok; 1 release; 1 unknown; 2 acquire; 2 ok; 2 acquire; 2 ok; 3 release; 3 unknown"
+    ));
+}
+
+#[test]
 fn unknown_operations_cost_no_exponential_price() {
     // Two hundred writes that nobody read.
     let unread = lines(0..200, |n| format!("{n} write {}; {n} unknown", n + 100));
@@ -1035,5 +1047,60 @@ proptest! {
         };
         let all = keys.into_iter().all(|key| is_judged_valid(plan.kind, &of_key(key)));
         prop_assert_eq!(is_judged_valid(plan.kind, &history), all);
+    }
+}
+
+#[test]
+fn an_order_that_is_none_is_refused() {
+    let model = Register::new(0.into());
+    let history = script("0 write 1; 0 ok; 1 write 2; 2 read; 2 ok 2; 1 ok; 3 write 3; 3 unknown");
+    let part = parts_of(&model, &history).remove(0);
+    let says = |order: &[u32]| confirm(&model, &part, order).err().unwrap_or_default();
+    assert_eq!(says(&[0, 1, 2]), "");
+    assert_eq!(says(&[0, 1]), "operation 2 is missing");
+    assert_eq!(says(&[0, 1, 2, 1]), "operation 1 stands twice");
+    assert_eq!(says(&[1, 0, 2]), "operation 0 stands behind one invoked after its return");
+    assert_eq!(says(&[0, 2, 1]), "operation 2 is not possible where it stands");
+}
+
+/// Answers drawn without any object behind them: mostly invalid, and early.
+fn careless_register() -> impl Strategy<Value = History> {
+    let outcome = prop_oneof![4 => Just(Outcome::Ok), 1 => Just(Outcome::Fail), 3 => Just(Outcome::Unknown)];
+    let operation = (outcome, 0..4u8, 0i64..4, 0i64..4, any::<bool>());
+    (prop::collection::vec(operation, 1..9)).prop_flat_map(|operations| {
+        let numbers = (0..operations.len()).chain(0..operations.len()).collect::<Vec<_>>();
+        (Just(operations), Just(numbers).prop_shuffle()).prop_map(|(operations, numbers)| {
+            let mut asked = vec![false; operations.len()];
+            let mut events = Vec::new();
+            for number in numbers {
+                let (outcome, function, from, to, done) = operations[number];
+                let process = Process(number as u32);
+                let (function, value, answer): (&'static str, Value, Value) = match function {
+                    0 => ("write", to.into(), Value::Nil),
+                    1 => ("cas", vec![from, to].into(), done.into()),
+                    _ => ("read", Value::Nil, from.into()),
+                };
+                let what = if std::mem::replace(&mut asked[number], true) {
+                    let value = if outcome == Outcome::Ok { answer } else { Value::Nil };
+                    What::Complete { process, completion: Completion { value, ..Completion::new(outcome) } }
+                } else {
+                    What::Invoke { process, call: Call { function: function.into(), key: Value::Nil, value } }
+                };
+                events.push(Event::new(events.len() as u64, what));
+            }
+            let facts = [("initial".to_string(), Value::Int(0))].into();
+            History { header: Header { workload: String::new(), facts }, events }
+        })
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8_000))]
+
+    #[test]
+    fn careless_registers_are_judged_as_by_brute_force(history in careless_register()) {
+        let report = check(&history, &Options::default()).unwrap();
+        prop_assert_eq!(report.verdict().is_valid(), has_order(Kind::Register, &history), "{}", report);
+        recheck(&Register::new(0.into()), &history);
     }
 }

@@ -6,9 +6,9 @@
 //! returns next. (Any order can be delayed into this form: an operation that takes effect later than the next return may
 //! as well do so at that return.) The last level left behind: an order. No configuration left to go on from: none.
 //!
-//! The search goes deep first, and within a level takes the shortest sequences first, so that what is valid is seldom
-//! searched twice. If that does not lead to the end soon it goes on broadly, level by level, where domination is
-//! strongest.
+//! The search goes deep first, and within a level takes what helps the next return first, and short sequences before long
+//! ones, so that what is valid is seldom searched twice. When it gets no deeper it goes broadly for a while, level by
+//! level, where domination is strongest; then deep again. Either order of search visits the same configurations at most.
 //!
 //! What keeps it small, and why it loses nothing:
 //!  S1  *Cache*: a configuration is gone on from once.
@@ -38,9 +38,10 @@ use crate::budget::{Exhausted, Meter};
 
 const NONE: u32 = u32::MAX;
 
-/// Deep first for so many steps a level, and these besides; then broadly.
-const DEEP_STEPS_PER_LEVEL: u64 = 16;
-const DEEP_STEPS: u64 = 20_000;
+/// How long the search goes deep without getting deeper before it goes broadly for as long: so many steps a level, and
+/// these besides; twice as many each time.
+const STEPS_PER_LEVEL: u64 = 4;
+const STEPS_PER_TURN: u64 = 20_000;
 
 /// Of the configurations before the operation that blocks, so many are shown.
 const ENTRIES_MAX: usize = 64;
@@ -123,6 +124,8 @@ pub(super) struct World<'p, M: Model> {
     /// By operation.
     call_of: Vec<u32>,
     looks: Vec<bool>,
+    /// The only state in which the call is possible, where there is one such.
+    wanted: Vec<u32>,
     states: Numbers<M::State>,
     steps: Map<(u32, u32), Next>,
     many: Vec<Vec<u32>>,
@@ -133,7 +136,8 @@ pub(super) struct World<'p, M: Model> {
     returns: Vec<u32>,
     /// How many operations are invoked before the return of each level.
     entered: Vec<u32>,
-    /// By operation that returns.
+    /// By operation that returns: its level, and its slot.
+    levels: Vec<u32>,
     slots: Vec<u32>,
     slot_count: usize,
     /// Operations that never return, by equal calls, in the order of the first of each.
@@ -161,6 +165,9 @@ impl<'p, M: Model> World<'p, M> {
         let mut returns: Vec<u32> = (0..operations.len() as u32).collect();
         returns.retain(|operation| !operations[*operation as usize].is_unknown());
         returns.sort_by_key(|operation| operations[*operation as usize].returned);
+
+        let mut levels = vec![NONE; operations.len()];
+        returns.iter().enumerate().for_each(|(level, operation)| levels[*operation as usize] = level as u32);
 
         let mut entered = Vec::with_capacity(returns.len());
         let mut slots = vec![NONE; operations.len()];
@@ -197,12 +204,14 @@ impl<'p, M: Model> World<'p, M> {
         let looks = calls.iter().map(|call| model.looks(call)).collect();
         let mut states = Numbers::new();
         let (initial, _) = states.number(model.initial());
+        let wanted = calls.iter().map(|call| model.wanted(call).map_or(NONE, |state| states.number(state).0)).collect();
         World {
             model,
             part,
             calls,
             call_of,
             looks,
+            wanted,
             states,
             steps: Map::default(),
             many: Vec::new(),
@@ -211,6 +220,7 @@ impl<'p, M: Model> World<'p, M> {
             initial,
             returns,
             entered,
+            levels,
             slots,
             slot_count: slot_count as usize,
             classes,
@@ -231,6 +241,10 @@ impl<'p, M: Model> World<'p, M> {
     }
 
     fn step(&mut self, state: u32, call: u32) -> Next {
+        let wanted = self.wanted[call as usize];
+        if wanted != NONE && wanted != state {
+            return Next::None;
+        }
         if let Some(next) = self.steps.get(&(state, call)) {
             return *next;
         }
@@ -266,6 +280,19 @@ impl<'p, M: Model> World<'p, M> {
             Next::One(state) => (choice == 0).then_some(state),
             Next::Many(place) => self.many[place as usize].get(choice).copied(),
         }
+    }
+
+    /// After `call` in the state, `other` may be possible.
+    fn helps(&mut self, state: u32, call: u32, other: u32) -> bool {
+        let next = self.step(state, call);
+        let mut choice = 0;
+        while let Some(state) = self.choice(next, choice) {
+            if self.allows(state, other) {
+                return true;
+            }
+            choice += 1;
+        }
+        false
     }
 
     /// The call is possible in the state. For calls that only look.
@@ -347,6 +374,8 @@ struct Node<D> {
 const SETTLED: u8 = 1;
 /// Taking the operation that returns next has been tried.
 const BEGUN: u8 = 2;
+/// Taking what makes that possible has been tried.
+const HELPED: u8 = 32;
 const DEAD: u8 = 4;
 /// Reached by an operation that never returns, which nobody has looked for yet (S6).
 const OWES: u8 = 8;
@@ -556,12 +585,21 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
     fn run(mut self, meter: &mut Meter, progress: &dyn Fn(Progress)) -> Result<Found, Exhausted> {
         let first = self.begin();
         if self.stay(first.state).from < self.world.position(0) {
-            self.file(first, NONE, Step { what: What::Begin, choice: 0 }, ENTRY);
+            self.file(first, NONE, Step { what: What::Begin, choice: 0 }, ENTRY, false);
         } else {
             self.foresaw = true;
         }
-        let deep_steps = meter.steps() + DEEP_STEPS + DEEP_STEPS_PER_LEVEL * u64::from(self.levels);
-        while let Some(node) = self.next(meter.steps() < deep_steps) {
+        let mut turn = STEPS_PER_TURN + STEPS_PER_LEVEL * u64::from(self.levels);
+        let (mut deep, mut deepest, mut until) = (true, 0, meter.steps() + turn);
+        loop {
+            if deep && self.deepest > deepest {
+                (deepest, until) = (self.deepest, meter.steps() + turn);
+            } else if meter.steps() >= until {
+                deep = !deep;
+                turn *= 2;
+                until = meter.steps() + turn;
+            }
+            let Some(node) = self.next(deep) else { break };
             let level = self.nodes[node as usize].at.level;
             if level == self.levels {
                 return Ok(Found::Order(self.order(node)));
@@ -661,11 +699,11 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         true
     }
 
-    fn file(&mut self, at: Configuration<D>, parent: u32, step: Step, flags: u8) {
+    fn file(&mut self, at: Configuration<D>, parent: u32, step: Step, flags: u8, in_front: bool) {
         let node = self.nodes.len() as u32;
         if self.is_new(&at, node) {
             self.nodes.push(Node { at, parent, step, alike: NONE, queued: NONE, flags });
-            self.queue(node, false);
+            self.queue(node, in_front);
         }
     }
 
@@ -691,7 +729,7 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         // It goes on as another node, as this one is known under what it was.
         self.nodes[node as usize].flags &= !ENTRY;
         let settled = if at.level == self.levels { 0 } else { SETTLED };
-        self.file(at, parent, step, entry | settled);
+        self.file(at, parent, step, entry | settled, false);
         false
     }
 
@@ -741,15 +779,28 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         let at = self.nodes[node as usize].at.clone();
         let flags = self.nodes[node as usize].flags;
         let returning = self.world.returns[at.level as usize];
-        let returning_call = self.world.call_of[returning as usize];
         if flags & BEGUN == 0 {
             self.nodes[node as usize].flags |= BEGUN;
-            if self.take(node, &at, What::Operation(returning)) {
+            if self.take(node, &at, What::Operation(returning), false) {
                 // The rest only if that leads nowhere.
                 self.queue(node, true);
                 return;
             }
         }
+        if flags & HELPED == 0 {
+            self.nodes[node as usize].flags |= HELPED;
+            if self.take_any(node, &at, returning, true) {
+                self.queue(node, false);
+                return;
+            }
+        }
+        self.take_any(node, &at, returning, false);
+    }
+
+    /// Takes each open operation that may be next, but the one that returns next; or only those that help it.
+    fn take_any(&mut self, node: u32, at: &Configuration<D>, returning: u32, only_help: bool) -> bool {
+        let returning_call = self.world.call_of[returning as usize];
+        let mut any = false;
         // S3: calls that somebody who goes first has.
         let mut tried = std::mem::take(&mut self.scratch);
         tried.clear();
@@ -762,16 +813,22 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
                 continue;
             }
             tried.push(call);
-            self.take(node, &at, What::Operation(operation));
+            if !only_help || self.world.helps(at.state, call, returning_call) {
+                any |= self.take(node, at, What::Operation(operation), only_help);
+            }
         }
         for place in 0..self.cursor.active.len() {
             let class = self.cursor.active[place];
             let call = self.world.classes[class as usize].call;
-            if self.used(at.used, class) < self.cursor.available[class as usize] && !tried.contains(&call) {
-                self.take(node, &at, What::Class(class));
+            if self.used(at.used, class) >= self.cursor.available[class as usize] || tried.contains(&call) {
+                continue;
+            }
+            if !only_help || self.world.helps(at.state, call, returning_call) {
+                any |= self.take(node, at, What::Class(class), only_help);
             }
         }
         self.scratch = tried;
+        any
     }
 
     fn used(&self, used: u32, class: u32) -> u32 {
@@ -788,7 +845,7 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
     }
 
     /// Files what follows if `what` takes effect next; false if nothing.
-    fn take(&mut self, node: u32, at: &Configuration<D>, what: What) -> bool {
+    fn take(&mut self, node: u32, at: &Configuration<D>, what: What, in_front: bool) -> bool {
         let call = match what {
             What::Begin => unreachable!("the search has begun"),
             What::Operation(operation) => self.world.call_of[operation as usize],
@@ -827,7 +884,7 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
                 to.level += 1;
                 flags = ENTRY;
             }
-            self.file(to, node, step, flags);
+            self.file(to, node, step, flags, in_front);
             any = true;
         }
         any
@@ -947,12 +1004,12 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
     fn enter(&mut self, level: u32) {
         let operations = &self.world.part.operations;
         for operation in self.invoked_at(level) {
-            let returned = operations[operation].returned;
-            if returned == NEVER {
+            if operations[operation].is_unknown() {
                 let class = self.world.class_of[self.world.call_of[operation] as usize];
                 self.cursor.available[class as usize] += 1;
             } else {
-                let is_later = |other: &u32| operations[*other as usize].returned > returned;
+                let own = self.world.levels[operation];
+                let is_later = |other: &u32| self.world.levels[*other as usize] > own;
                 let place = self.cursor.pending.partition_point(is_later);
                 self.cursor.pending.insert(place, operation as u32);
             }
@@ -968,12 +1025,12 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
     fn leave(&mut self, level: u32) {
         let operations = &self.world.part.operations;
         for operation in self.invoked_at(level) {
-            let returned = operations[operation].returned;
-            if returned == NEVER {
+            if operations[operation].is_unknown() {
                 let class = self.world.class_of[self.world.call_of[operation] as usize];
                 self.cursor.available[class as usize] -= 1;
             } else {
-                let is_later = |other: &u32| operations[*other as usize].returned > returned;
+                let own = self.world.levels[operation];
+                let is_later = |other: &u32| self.world.levels[*other as usize] > own;
                 let place = self.cursor.pending.partition_point(is_later);
                 let left = self.cursor.pending.remove(place);
                 assert!(left == operation as u32, "who was invoked at a level is open there");
