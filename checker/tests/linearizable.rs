@@ -787,6 +787,25 @@ fn writes_of_one_value_cost_nothing_however_many() {
 }
 
 #[test]
+fn what_nobody_ever_wrote_is_refused_at_once() {
+    // However many unknown operations there are that might explain other things.
+    let unknown = lines(0..60, |n| format!("{n} cas [{} {}]; {n} unknown", n % 4, n / 4 % 4));
+    let reads = lines(0..30, |n| format!("900 read; 900 ok {}; 900 write {}; 900 ok", n * 7 % 4, n % 3));
+    let invalid = within(Kind::Register, 3000, &format!("{unknown}{reads}900 read; 900 ok 9; 900 read; 900 ok 8"));
+    let Finding::Invalid { explanation, .. } = invalid else { panic!("{invalid:?}") };
+    assert!(explanation.contains("read 9 (nobody wrote it)"), "{explanation}");
+    assert!(!is_valid(Kind::Queue, "0 enqueue 1; 0 ok; 1 dequeue; 1 ok 2; 1 dequeue; 1 ok 1"));
+}
+
+#[test]
+fn whoever_holds_a_lock_twice_releases_it_twice() {
+    let twice = "0 acquire; 0 ok; 0 acquire; 0 ok; 0 release; 0 ok;";
+    assert!(!is_valid(Kind::ReentrantMutex, &format!("{twice} 1 acquire; 1 ok")));
+    assert!(is_valid(Kind::ReentrantMutex, &format!("{twice} 0 release; 0 ok; 1 acquire; 1 ok")));
+    assert!(!is_valid(Kind::OwnerMutex, twice));
+}
+
+#[test]
 fn an_unknown_operation_takes_effect_once_and_not_before_it_is_asked_for() {
     let again = "0 write 1; 0 unknown; 2 read; 2 ok 1; 3 write 0; 3 ok; 2 read; 2 ok 1;";
     assert!(!is_valid(Kind::Register, again));

@@ -35,7 +35,7 @@ pub use search::Progress;
 
 use crate::CheckError;
 use crate::budget::{Budget, Exhausted, Meter};
-use model::{Horizon, NEVER, Part};
+use model::{NEVER, Part};
 use search::{Found, World};
 
 pub type OnProgress = Arc<dyn Fn(Progress) + Send + Sync>;
@@ -85,7 +85,7 @@ pub struct Blocked<S> {
     /// Ways to come to it: orders of all that returned before, and some that were open, with the state they lead to. Every
     /// other way leads to a state and open operations from which no more is possible than from one of these.
     pub ways: Vec<(Vec<u32>, S)>,
-    /// There were so many more.
+    /// There are so many more at least.
     pub ways_more: usize,
 }
 
@@ -97,13 +97,12 @@ pub fn check_part<M: Model>(
     progress: &dyn Fn(Progress),
 ) -> Result<Outcome<M::State>, Exhausted> {
     let mut world = World::new(model, part);
-    let levels = world.level_count();
-    let mut found = search::search(&mut world, Horizon::ALL, levels, meter, progress)?;
+    let mut found = search::search_all(&mut world, meter, progress)?;
     if let Found::Blocked { .. } = found {
         found = search::longest_prefix(&mut world, found, meter, progress)?;
     }
     Ok(match found {
-        Found::Order(order) => Outcome::Order(order),
+        Found::Order(entry) => Outcome::Order(entry.order),
         Found::Blocked { level, entries, entries_more, .. } => Outcome::Blocked(Blocked {
             operation: world.operation_at(level),
             ways: entries.into_iter().map(|entry| (entry.order, world.state(entry.state).clone())).collect(),

@@ -80,6 +80,11 @@ pub trait Ahead<M: Model + ?Sized> {
         None
     }
 
+    /// No state that the object can ever be in allows the call.
+    fn is_impossible(&self, _call: &M::Call) -> bool {
+        false
+    }
+
     /// When the object may be in this state, for all to end well.
     fn stay(&self, _state: &M::State) -> Stay {
         Stay::FREE

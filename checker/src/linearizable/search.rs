@@ -420,8 +420,7 @@ pub struct Progress {
 }
 
 pub(super) enum Found {
-    /// Operations of the part, in an order.
-    Order(Vec<u32>),
+    Order(Entry),
     /// No configuration gets past this level.
     Blocked {
         level: u32,
@@ -433,7 +432,7 @@ pub(super) enum Found {
     },
 }
 
-/// A configuration before the operation that blocks.
+/// A configuration at the end, or before the operation that blocks.
 pub(super) struct Entry {
     /// Operations of the part in an order that leads there.
     pub order: Vec<u32>,
@@ -455,13 +454,33 @@ pub(super) fn search<M: Model>(
     progress: &dyn Fn(Progress),
 ) -> Result<Found, Exhausted> {
     if levels == 0 {
-        return Ok(Found::Order(Vec::new()));
+        return Ok(Found::Order(Entry { order: Vec::new(), state: world.initial }));
     }
     if world.slot_count <= 64 {
         Search::<M, u64>::new(world, horizon, levels).run(meter, progress)
     } else {
         Search::<M, Box<[u64]>>::new(world, horizon, levels).run(meter, progress)
     }
+}
+
+/// Whether the whole part has an order.
+pub(super) fn search_all<M: Model>(
+    world: &mut World<'_, M>,
+    meter: &mut Meter,
+    progress: &dyn Fn(Progress),
+) -> Result<Found, Exhausted> {
+    let ahead = world.model.ahead(world.part, Horizon::ALL);
+    let is_impossible = |returning: &u32| ahead.is_impossible(&world.part.operations[*returning as usize].call);
+    let Some(level) = world.returns.iter().position(is_impossible) else {
+        return search(world, Horizon::ALL, world.level_count(), meter, progress);
+    };
+    // Nobody gets beyond it, whatever the state: one way up to it is enough to know.
+    let (level, position) = (level as u32, world.position(level as u32));
+    let horizon = Horizon { known: position, required: position };
+    Ok(match search(world, horizon, level, meter, progress)? {
+        Found::Order(entry) => Found::Blocked { level, foresaw: false, entries: vec![entry], entries_more: 1 },
+        blocked @ Found::Blocked { .. } => blocked,
+    })
 }
 
 /// The longest prefix that has an order: what blocks the level behind it. To be asked if the whole has none; `blocked` is
@@ -602,7 +621,8 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
             let Some(node) = self.next(deep) else { break };
             let level = self.nodes[node as usize].at.level;
             if level == self.levels {
-                return Ok(Found::Order(self.order(node)));
+                let state = self.nodes[node as usize].at.state;
+                return Ok(Found::Order(Entry { order: self.order(node), state }));
             }
             meter.step(self.bytes())?;
             if meter.steps().is_multiple_of(4096) {

@@ -174,6 +174,10 @@ struct Foresight<'p> {
 }
 
 impl Ahead<FifoQueue> for Foresight<'_> {
+    fn is_impossible(&self, call: &Call) -> bool {
+        matches!(call, Call::Dequeue(element) if self.fates.get(element).is_none_or(|fate| fate.enqueued == 0))
+    }
+
     fn stay(&self, state: &Vec<Value>) -> Stay {
         // The last moment at which somebody asks for one of those in front, and for any that must be dequeued.
         let (mut asked_for, mut asked_last) = (0, 0);

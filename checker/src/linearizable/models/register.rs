@@ -281,6 +281,13 @@ impl Ahead<Register> for Foresight<'_> {
         }
     }
 
+    fn is_impossible(&self, call: &Call) -> bool {
+        match call {
+            Call::Read(value) | Call::Swap(value, _) => self.fate(value).made == 0 && *value != self.initial,
+            Call::Write(_) | Call::Refuse(_) => false,
+        }
+    }
+
     fn stay(&self, state: &Content) -> Stay {
         let fate = self.fate(state);
         let made = fate.made + u32::from(*state == self.initial);
