@@ -4,6 +4,7 @@
 //! |---|---|---|---|
 //! | get, read | - | answers the text; nil if there is none | dropped |
 //! | put, write | a text | it is the text now | open to the end |
+//! | delete | - | there is none now | open to the end |
 //! | append | a text | it stands at the end of the text now; of nothing it makes the text | open to the end |
 //!
 //! The first text is nil unless said. Failed: never happened.
@@ -68,8 +69,9 @@ impl Model for Kv {
             "get" | functions::READ if asked.is_ok() => Call::Get(content(asked.answer)),
             "get" | functions::READ => return Ok(()),
             "put" | functions::WRITE => Call::Put(content(asked.value)),
+            "delete" => Call::Put(None),
             functions::MICRO_APPEND => Call::Append(content(asked.value).unwrap_or_default()),
-            _ => return Err(asked.stranger("get, put or append")),
+            _ => return Err(asked.stranger("get, put, delete or append")),
         });
         Ok(())
     }
@@ -107,6 +109,7 @@ impl Model for Kv {
     fn did(&self, call: &Call) -> String {
         match call {
             Call::Get(text) => format!("got {}", shown(text)),
+            Call::Put(None) => "deleted the text".to_string(),
             Call::Put(text) => format!("put {}", shown(text)),
             Call::Append(text) => format!("appended {text:?}"),
         }

@@ -4,7 +4,7 @@
 //! |---|---|---|---|
 //! | read | - | answers the value | dropped |
 //! | write | the value | it is the value now | open to the end |
-//! | cas | `[from, to]` | true, or `[from, to]` as Jepsen repeats it: was `from`, is `to`; false: was another | open to the end, as if it found `from` |
+//! | cas | `[from, to]` | was `from`, is `to`; answers true, or nothing, or `[from, to]` again; false: was another | open to the end, as if it found `from` |
 //!
 //! Failed: never happened. (Also a failed cas, which says nothing of what the value was.)
 //!
@@ -82,9 +82,8 @@ impl Model for Register {
                 match asked.answer {
                     _ if !asked.is_ok() => Call::Swap(content(from), content(to)),
                     Value::Bool(false) => Call::Refuse(content(from)),
-                    answer if *answer == Value::Bool(true) || answer == asked.value => {
-                        Call::Swap(content(from), content(to))
-                    }
+                    Value::Nil | Value::Bool(true) => Call::Swap(content(from), content(to)),
+                    answer if answer == asked.value => Call::Swap(content(from), content(to)),
                     other => return Err(asked.misshapen(other, "whether it was changed, a bool")),
                 }
             }
