@@ -32,32 +32,23 @@ pub mod vacuity;
 mod verdict;
 pub mod write_skew;
 
-use tenet_histories::{History, What, workloads};
+use tenet_histories::{History, What};
 
 pub use verdict::{CheckError, Finding, Judgement, Oracle, Verdict};
 
 /// What the oracles say that a history's workload asks for, which may be the name of a model; alarms, and timestamps where
 /// there are any, included.
 pub fn judge(history: &History) -> Result<Judgement, CheckError> {
-    let verdict = match history.header.workload.as_str() {
-        workloads::REGISTER | workloads::TENANTS => {
-            linearizable::check(history, &linearizable::Options::default())?.verdict()
-        }
-        workloads::BANK => checks::bank::check(history, &checks::bank::Options::of(history))?.verdict(),
-        workloads::LIST_APPEND => isolation::check_lists(history, &isolation::Options::default())?.verdict(),
-        workloads::RW_REGISTER => isolation::check_registers(history, &isolation::Options::default())?.verdict(),
-        workloads::WRITE_SKEW => write_skew::check(history)?,
-        workloads::PREDICATE_SKEW => predicate_skew::check(history)?,
-        other => match models::named(other) {
-            Some(model) => model.check(history, &models::Options::default())?.verdict(),
-            None => return Err(CheckError::Workload { workload: other.to_string() }),
-        },
+    let workload = &history.header.workload;
+    let Some(model) = models::named(workload) else {
+        return Err(CheckError::Workload { workload: workload.clone() });
     };
+    let verdict = model.check(history, &models::Options::default())?.verdict();
     Ok(Judgement { verdicts: vec![verdict, timestamps::check(history)?, alarms(history)] })
 }
 
 /// Nothing happened that must not happen, whatever the faults.
-fn alarms(history: &History) -> Verdict {
+pub fn alarms(history: &History) -> Verdict {
     let mut alarms = history.events.iter().filter_map(|event| match &event.what {
         What::Alarm(alarm) => Some((event.time_ns, alarm)),
         What::Invoke { .. } | What::Complete { .. } | What::Fault(_) | What::Phase { .. } => None,

@@ -9,8 +9,9 @@ use tenet_histories::{History, Value, What, workloads};
 
 use crate::budget::Budget;
 use crate::checks::{self, bank};
+use crate::html::Shown;
 use crate::linearizable::{self, Kind};
-use crate::{CheckError, Verdict, isolation};
+use crate::{CheckError, Verdict, isolation, predicate_skew, write_skew};
 
 /// Events that are looked at to tell which models read a history, and steps that each may take with them.
 const GLANCE_EVENTS: usize = 2000;
@@ -43,6 +44,22 @@ pub trait Told: fmt::Display {
     fn verdict(&self) -> Verdict;
     /// What kind of anomaly proves it invalid, if it is: the same for histories that go wrong in the same way.
     fn class(&self) -> Option<String>;
+
+    /// What a page shows of it.
+    fn shown(&self) -> Shown {
+        Shown::of_finding(&self.verdict().finding)
+    }
+
+    /// Of the levels of isolation, if it is about them: the strongest that hold, and the weakest that do not.
+    fn levels(&self) -> Option<Levels> {
+        None
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Levels {
+    pub strongest: Vec<isolation::Level>,
+    pub ruled_out: Vec<isolation::Level>,
 }
 
 impl<V: checks::Violation> Told for checks::Report<V> {
@@ -63,6 +80,14 @@ impl Told for isolation::Report {
     fn class(&self) -> Option<String> {
         self.proof().map(isolation::Anomaly::name)
     }
+
+    fn shown(&self) -> Shown {
+        Shown::of_isolation(self)
+    }
+
+    fn levels(&self) -> Option<Levels> {
+        Some(Levels { strongest: self.strongest(), ruled_out: self.weakest_ruled_out() })
+    }
 }
 
 impl Told for linearizable::Report {
@@ -71,7 +96,24 @@ impl Told for linearizable::Report {
     }
 
     fn class(&self) -> Option<String> {
-        matches!(self.proof, linearizable::Proof::Invalid(_)).then(|| "not-linearizable".to_string())
+        let linearizable::Proof::Invalid(violation) = &self.proof else { return None };
+        // Without the write that a read saw, a history is just as invalid, but goes wrong in another way.
+        let is_from_nowhere = violation.explanation.contains("(nobody wrote it)");
+        Some(if is_from_nowhere { "not-linearizable-from-nowhere" } else { "not-linearizable" }.to_string())
+    }
+
+    fn shown(&self) -> Shown {
+        Shown::of_linearizable(self)
+    }
+}
+
+impl Told for Verdict {
+    fn verdict(&self) -> Verdict {
+        self.clone()
+    }
+
+    fn class(&self) -> Option<String> {
+        matches!(self.finding, crate::Finding::Invalid { .. }).then(|| self.oracle.to_string())
     }
 }
 
@@ -96,8 +138,8 @@ impl Model {
 }
 
 pub fn named(name: &str) -> Option<&'static Model> {
-    // As Jepsen's people call it.
-    let name = if name == "cas-register" { workloads::REGISTER } else { name };
+    // As Jepsen's people call it; and registers of many tenants are registers.
+    let name = if matches!(name, "cas-register" | workloads::TENANTS) { workloads::REGISTER } else { name };
     MODELS.iter().find(|model| model.name == name)
 }
 
@@ -250,6 +292,20 @@ pub const MODELS: &[Model] = &[
         functions: &["enqueue", "dequeue", "drain"],
         by_name_only: false,
         check: |history, _| checks::queue::check(history).map(told),
+    },
+    Model {
+        name: workloads::WRITE_SKEW,
+        promise: "one side of each pair stays on",
+        functions: &["read", "turn-on", "turn-off"],
+        by_name_only: false,
+        check: |history, _| write_skew::check(history).map(told),
+    },
+    Model {
+        name: workloads::PREDICATE_SKEW,
+        promise: "a group never has two rows",
+        functions: &["read", "claim", "release"],
+        by_name_only: false,
+        check: |history, _| predicate_skew::check(history).map(told),
     },
     Model {
         name: "unique-ids",

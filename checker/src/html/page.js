@@ -293,9 +293,9 @@
           pen.fillRect(dot - 1, y + 1, 2, thick + 2);
         }
       }
-      if (op === chosen || op === hovered) {
-        paint(colours.ink);
-        pen.lineWidth = op === chosen ? 2 : 1;
+      if (op === chosen || op === hovered || marked.has(op)) {
+        paint(op === chosen || op === hovered ? colours.ink : colours.marked);
+        pen.lineWidth = op === hovered ? 1 : 2;
         pen.strokeRect(x, y + 2, long, thick);
         pen.lineWidth = 1;
       }
@@ -457,6 +457,8 @@
 
   const next = (step) => {
     const list = follow !== null ? follow.list : [...marked].sort((one, other) => one - other);
+    // Nothing in particular is shown: one after the other.
+    if (list.length === 0 && count > 0) choose(Math.max(0, Math.min(count - 1, chosen + step)), true);
     if (list.length === 0) return;
     const at = list.indexOf(chosen);
     const target = at < 0 ? (step > 0 ? 0 : list.length - 1) : (at + step + list.length) % list.length;
@@ -521,7 +523,7 @@
   const legend = () => {
     const entries = [["ok", "ok"], ["fail", "failed: it never took effect"],
       ["unknown", "unknown: it may have taken effect at any time since"]];
-    if (data.marked.length > 0) entries.push(["marked", blocked >= 0 ? "cannot return" : "part of what was found"]);
+    if (data.marked.length > 0) entries.push(["marked", blocked >= 0 ? "cannot return (outlined: part of why)" : "part of what was found"]);
     if (open.size > 0) entries.push(["open", "open at that moment"]);
     if (ordered > 0) entries.push(["order", "tick: took effect here, in the order that was found"]);
     if (data.steps.length > 0) entries.push(["edge", "arrow: has to come before"]);

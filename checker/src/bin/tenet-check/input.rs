@@ -1,0 +1,148 @@
+//! Where histories come from: files, folders of files, standard input.
+
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tenet_histories::{Event, Format, History, HistoryError, Source};
+
+use crate::Stopped;
+use crate::watch::Signals;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Stdin,
+    File(PathBuf),
+    /// Found in a folder: it may be something else.
+    Found(PathBuf),
+    /// Files that are one history together.
+    Folder(PathBuf),
+}
+
+/// Files deeper below a folder are not looked for.
+const DEPTH_MAX: usize = 16;
+
+/// What stands beside histories and is none.
+const NO_HISTORIES: [&str; 10] = ["expected", "md", "html", "svg", "png", "gz", "xz", "zip", "toml", "rs"];
+
+impl Input {
+    pub fn name(&self) -> String {
+        match self {
+            Input::Stdin => "standard input".to_string(),
+            Input::File(path) | Input::Found(path) | Input::Folder(path) => path.display().to_string(),
+        }
+    }
+
+    /// Opens it, and tells how much is read.
+    pub fn open(&self, format: Option<Format>, signals: &Arc<Signals>) -> Result<Box<dyn Source>, HistoryError> {
+        let name = self.name();
+        let (input, total): (Box<dyn Read>, u64) = match self {
+            Input::Folder(path) => return tenet_histories::open(path),
+            Input::Stdin => (Box::new(std::io::stdin()), 0),
+            Input::File(path) | Input::Found(path) => {
+                let cannot = |source| HistoryError::Io { file: name.clone(), action: "open the history", source };
+                let file = File::open(path).map_err(cannot)?;
+                let total = file.metadata().map_or(0, |metadata| metadata.len());
+                (Box::new(file), total)
+            }
+        };
+        let input = BufReader::with_capacity(1 << 16, Counted { input, done: 0, total, signals: signals.clone() });
+        match format {
+            Some(format) => format.source(input, &name),
+            None => tenet_histories::source(input, &name),
+        }
+    }
+}
+
+struct Counted {
+    input: Box<dyn Read>,
+    done: u64,
+    total: u64,
+    signals: Arc<Signals>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.input.read(buffer)?;
+        self.done += count as u64;
+        self.signals.reading(self.done, self.total);
+        Ok(count)
+    }
+}
+
+/// What the arguments name: `-` is standard input, a folder all that is in it.
+pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>, Stopped> {
+    let mut inputs = Vec::new();
+    for path in paths {
+        if path.as_os_str() == "-" {
+            inputs.push(Input::Stdin);
+        } else if path.is_dir() {
+            let before = inputs.len();
+            gather(path, 0, &mut inputs)?;
+            if inputs.len() == before {
+                return Err(format!("{}: no files in this folder", path.display()).into());
+            }
+        } else {
+            inputs.push(Input::File(path.clone()));
+        }
+    }
+    Ok(inputs)
+}
+
+fn gather(folder: &Path, depth: usize, inputs: &mut Vec<Input>) -> Result<(), Stopped> {
+    let cannot = |error| format!("{}: cannot list the folder: {error}", folder.display());
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(cannot)? {
+        paths.push(entry.map_err(cannot)?.path());
+    }
+    paths.sort();
+    if paths.iter().any(|path| is_etcd_client(path)) {
+        inputs.push(Input::Folder(folder.to_path_buf()));
+        return Ok(());
+    }
+    for path in paths {
+        let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
+        if is_hidden {
+            continue;
+        } else if path.is_dir() && depth < DEPTH_MAX {
+            gather(&path, depth + 1, inputs)?;
+        } else if path.is_file() && !extension.is_some_and(|extension| NO_HISTORIES.contains(&extension.as_str())) {
+            inputs.push(Input::Found(path));
+        }
+    }
+    Ok(())
+}
+
+/// One of the folders of etcd's robustness tests, which are one history together.
+fn is_etcd_client(path: &Path) -> bool {
+    let is_client = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("client-"));
+    is_client && path.join("operations.json").is_file()
+}
+
+pub enum WasRead {
+    Whole { history: History, truncated: Option<String> },
+    Stopped { events: usize },
+}
+
+/// Reads all events, unless it is told to stop.
+pub fn read(source: &mut dyn Source, signals: &Signals) -> Result<WasRead, HistoryError> {
+    let mut events: Vec<Event> = Vec::new();
+    let mut truncated = None;
+    loop {
+        if signals.is_stopped() {
+            return Ok(WasRead::Stopped { events: events.len() });
+        }
+        match source.next_event() {
+            Ok(Some(event)) => events.push(event),
+            Ok(None) => break,
+            Err(error) if error.is_cut_short() => {
+                truncated = Some(error.to_string());
+                break;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(WasRead::Whole { history: History { header: source.header().clone(), events }, truncated })
+}

@@ -1,0 +1,170 @@
+//! Which model is meant, and what it says of a history together with what any history may show.
+
+use std::sync::Arc;
+
+use tenet_checker::budget::Budget;
+use tenet_checker::html::Shown;
+use tenet_checker::isolation::Level;
+use tenet_checker::models::{self, Levels, MODELS, Model, Options, Told};
+use tenet_checker::{CheckError, Finding, Oracle, alarms, timestamps};
+use tenet_histories::{Event, History, Value, What, workloads};
+
+use crate::watch::Signals;
+use crate::{Judging, Stopped};
+
+/// So many events are looked at to tell how a history is written.
+const GLANCE_EVENTS: usize = 2000;
+
+/// What was said of a history, in the words of whoever said it.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub shown: Shown,
+    /// What kind of thing is wrong: how minimizing knows it again.
+    pub class: Option<String>,
+    pub level: Option<Level>,
+    pub levels: Option<Levels>,
+}
+
+/// The model that is meant.
+pub fn choose(judging: &Judging, history: &History) -> Result<&'static Model, Stopped> {
+    let list = |models: &[&Model]| models.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
+    let all: Vec<&Model> = MODELS.iter().collect();
+    let model = match &judging.model {
+        Some(name) => {
+            models::named(name).ok_or_else(|| format!("no model `{name}`, expected one of {}", list(&all)))?
+        }
+        None => match models::candidates(history).as_slice() {
+            [model] => model,
+            [] => return Err(no_candidates(history, &all).into()),
+            several => {
+                return Err(format!("could be any of the models {}: say which with --model", list(several)).into());
+            }
+        },
+    };
+    match judging.level {
+        Some(_) if !has_levels(model) => {
+            Err(format!("model {} has no levels of isolation: leave out --level", model.name).into())
+        }
+        _ => Ok(model),
+    }
+}
+
+fn has_levels(model: &Model) -> bool {
+    matches!(model.name, workloads::LIST_APPEND | workloads::RW_REGISTER)
+}
+
+/// If there are models with these functions, one of them says what it does not understand.
+fn no_candidates(history: &History, all: &[&Model]) -> String {
+    let mut functions: Vec<&str> = glance(history).iter().filter_map(function).collect();
+    functions.sort_unstable();
+    functions.dedup();
+    let knows = |model: &&&Model| functions.iter().all(|function| model.functions.contains(function));
+    let known: Vec<&&Model> = all.iter().filter(knows).collect();
+    let names = |models: &[&&Model]| models.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
+    match (functions.is_empty(), known.as_slice()) {
+        (true, _) => "no operations, so that nobody can tell the model: say --model".to_string(),
+        (_, []) => {
+            let all: Vec<&&Model> = all.iter().collect();
+            format!("functions {}, which no model has: say --model, one of {}", functions.join(", "), names(&all))
+        }
+        (_, [first, ..]) => {
+            let problem = first.check(history, &Options::default()).err().map(|error| format!(": {error}"));
+            format!("cannot be read as {}{}", names(&known), problem.unwrap_or_default())
+        }
+    }
+}
+
+fn glance(history: &History) -> &[Event] {
+    &history.events[..history.events.len().min(GLANCE_EVENTS)]
+}
+
+fn function(event: &Event) -> Option<&str> {
+    match &event.what {
+        What::Invoke { call, .. } => Some(&call.function),
+        What::Complete { .. } | What::Fault(_) | What::Phase { .. } | What::Alarm(_) => None,
+    }
+}
+
+/// Whether values are pairs of a key and a value, as Jepsen's `independent` writes them: then a read asks for `[key, nil]`.
+pub fn has_pairs(history: &History) -> bool {
+    let mut has_reads = false;
+    for event in glance(history) {
+        let What::Invoke { call, .. } = &event.what else { continue };
+        let Some([_, value]) = call.value.as_list() else { return false };
+        if matches!(call.function.as_ref(), "read" | "get" | "dequeue" | "drain") {
+            has_reads = true;
+            if !value.is_nil() {
+                return false;
+            }
+        }
+    }
+    has_reads
+}
+
+/// What a person said of a history goes before what its file says.
+pub fn add_facts(history: &mut History, judging: &Judging) {
+    if has_pairs(history) {
+        history.header.facts.entry("pairs".to_string()).or_insert(Value::Bool(true));
+    }
+    if let Some(init) = &judging.init {
+        history.header.facts.insert("initial".to_string(), init.clone());
+    }
+    history.header.facts.extend(judging.facts.iter().cloned());
+}
+
+/// Judges a history that has its facts.
+pub fn judge_as(
+    model: &Model,
+    history: &History,
+    judging: &Judging,
+    memory: Option<usize>,
+    signals: &Arc<Signals>,
+) -> Result<Said, CheckError> {
+    let stop = signals.clone();
+    let mut budget = Budget { stop: Some(Arc::new(move || stop.is_stopped())), ..Budget::default() };
+    if let Some(memory) = memory {
+        budget.bytes_max = memory;
+    }
+    if judging.timeout.is_some() {
+        budget.steps_max = u64::MAX;
+    }
+    signals.checking(0, 0);
+    let reporter = signals.clone();
+    let options = Options {
+        initial: judging.init.clone(),
+        level: judging.level,
+        budget,
+        progress: Some(Arc::new(move |so_far| reporter.checking(so_far.levels_done, so_far.levels))),
+    };
+    let level = has_levels(model).then(|| judging.level.unwrap_or(Level::StrictSerializable));
+    let mut said = of(model.check(history, &options)?.as_ref(), level);
+    // What no model asks about, but any history may show.
+    let is_stamped = history.events.iter().any(|event| match &event.what {
+        What::Complete { completion, .. } => completion.commit_timestamp.or(completion.read_timestamp).is_some(),
+        _ => false,
+    });
+    let stamps = if is_stamped { Some(timestamps::check(history)?) } else { None };
+    for verdict in stamps.into_iter().chain([alarms(history)]) {
+        let is_graver = match verdict.finding {
+            Finding::Valid => false,
+            Finding::Invalid { .. } => said.shown.verdict != "INVALID",
+            Finding::Unknown { .. } => said.shown.verdict == "valid",
+        };
+        if is_graver {
+            said = of(&verdict, level);
+        }
+    }
+    Ok(said)
+}
+
+fn of(told: &dyn Told, level: Option<Level>) -> Said {
+    let mut shown = told.shown();
+    // Anomalies of isolation say what they are.
+    if told.levels().is_none() && !shown.explanation.is_empty() {
+        let oracle = told.verdict().oracle;
+        let what = if oracle == Oracle::Linearizable { "not linearizable".to_string() } else { oracle.to_string() };
+        let is_unknown = shown.verdict == "unknown";
+        shown.explanation = format!("{}: {}", if is_unknown { oracle.to_string() } else { what }, shown.explanation);
+    }
+    Said { shown, class: told.class(), level, levels: told.levels() }
+}
