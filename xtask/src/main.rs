@@ -1,10 +1,12 @@
 //! The project's hands: one command for each thing that is done often, all in Rust.
 //!
 //! `check` is what CI runs: formatting, lints, floors and tests, once each. `floors` holds the crates to the floor plan.
-//! `bless` rewrites goldens. `breaks` plants known bugs and sees whether the simulator finds them.
+//! `bless` rewrites goldens. `breaks` plants known bugs and sees whether the simulator finds them. `browser` opens the pages of
+//! `tenet-check --html` in a real browser.
 //! Nothing here is part of the database, and nothing of the database is used here.
 
 mod breaks;
+mod browser;
 mod check;
 mod floors;
 
@@ -33,6 +35,8 @@ enum Hand {
     },
     /// Plant the bugs under docs/evidence/breaks/ one by one and see the simulator find each
     Breaks(breaks::BreaksOptions),
+    /// Open pages of `tenet-check --html` in headless Chromium, click in them, and take pictures into docs/
+    Browser,
 }
 
 /// What stops a hand: a sentence for the person who called it.
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         Hand::Floors => floors::floors(),
         Hand::Bless { package } => bless(package.as_deref()),
         Hand::Breaks(options) => breaks::breaks(&options),
+        Hand::Browser => browser::browser(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
