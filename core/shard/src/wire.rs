@@ -243,9 +243,9 @@ impl PeerMessage {
                         shard: ShardId(r.varint("shard")?),
                         from: ReplicaId(r.varint("sender")?),
                         to: ReplicaId(r.varint("receiver")?),
-                        term: Term(r.varint("term")?),
+                        term: Term(r.counter("term")?),
                         meta: r.bytes("snapshot meta")?.to_vec(),
-                        sequence: r.varint("sequence")?,
+                        sequence: r.counter("sequence")?,
                         last: take_bool(&mut r, "last piece")?,
                         bytes: r.bytes("piece")?.to_vec(),
                     }),
@@ -265,7 +265,7 @@ impl PeerMessage {
             }
             4 => PeerMessage::StateHash {
                 shard: ShardId(r.varint("shard")?),
-                index: LogIndex(r.varint("index")?),
+                index: LogIndex(r.counter("index")?),
                 hash: r.raw(32, "state hash")?.try_into().expect("32 bytes were asked for"),
             },
             5 => PeerMessage::Ping,
@@ -339,7 +339,7 @@ fn put_raft(message: &Raft, w: &mut Writer) {
 fn take_raft(r: &mut Reader<'_>) -> Result<Raft, CodecError> {
     let unknown = r.error("raft message kind");
     let kind = r.u8("raft message kind")?;
-    let term = Term(r.varint("term")?);
+    let term = Term(r.counter("term")?);
     Ok(match kind {
         1 => Raft::PreVote { term, last: take_meta(r)? },
         2 => Raft::PreVoteReply { term, granted: take_bool(r, "granted")? },
@@ -347,23 +347,23 @@ fn take_raft(r: &mut Reader<'_>) -> Result<Raft, CodecError> {
         4 => Raft::VoteReply { term, granted: take_bool(r, "granted")? },
         5 => {
             let prev = take_meta(r)?;
-            let commit = LogIndex(r.varint("commit")?);
-            let round = r.varint("round")?;
+            let commit = LogIndex(r.counter("commit")?);
+            let round = r.counter("round")?;
             let runs = r.count(2, "run count")?;
             let entries = if runs == 0 { None } else { Some(take_range(r, runs)?) };
             Raft::Append { term, prev, entries, commit, round }
         }
         6 => {
-            let round = r.varint("round")?;
+            let round = r.counter("round")?;
             let outcome = match r.u8("append outcome")? {
-                1 => AppendOutcome::Matched(LogIndex(r.varint("matched")?)),
+                1 => AppendOutcome::Matched(LogIndex(r.counter("matched")?)),
                 2 => AppendOutcome::Conflict(take_meta(r)?),
                 _ => return Err(r.error("append outcome")),
             };
             Raft::AppendReply { term, round, outcome }
         }
-        7 => Raft::Heartbeat { term, commit: LogIndex(r.varint("commit")?), round: r.varint("round")? },
-        8 => Raft::HeartbeatReply { term, round: r.varint("round")? },
+        7 => Raft::Heartbeat { term, commit: LogIndex(r.counter("commit")?), round: r.counter("round")? },
+        8 => Raft::HeartbeatReply { term, round: r.counter("round")? },
         _ => return Err(unknown),
     })
 }
@@ -371,7 +371,7 @@ fn take_raft(r: &mut Reader<'_>) -> Result<Raft, CodecError> {
 /// A range that keeps the promises of its type: the machine may rely on them.
 fn take_range(r: &mut Reader<'_>, count: usize) -> Result<LogRange, CodecError> {
     let bad = r.error("entry range");
-    let last = LogIndex(r.varint("last index")?);
+    let last = LogIndex(r.counter("last index")?);
     let mut runs: Vec<Run> = Vec::with_capacity(count);
     for _ in 0..count {
         let SnapshotMeta { index: first, term } = take_meta(r)?;
@@ -398,7 +398,7 @@ fn put_meta(meta: SnapshotMeta, w: &mut Writer) {
 }
 
 fn take_meta(r: &mut Reader<'_>) -> Result<SnapshotMeta, CodecError> {
-    Ok(SnapshotMeta { index: LogIndex(r.varint("index")?), term: Term(r.varint("term")?) })
+    Ok(SnapshotMeta { index: LogIndex(r.counter("index")?), term: Term(r.counter("term")?) })
 }
 
 fn take_bool(r: &mut Reader<'_>, what: &'static str) -> Result<bool, CodecError> {

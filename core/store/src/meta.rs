@@ -11,6 +11,9 @@ use tenet_types::{CatalogVersion, CodecError, LogIndex, Reader, ShardId, Term, T
 /// Version of the meta row that this code writes.
 pub const META_FORMAT: u8 = 1;
 
+/// No commit gets there: wall clocks end at two thirds of it. Another one always fits after it.
+const TIMESTAMP_MAX: Timestamp = Timestamp(3 << 62);
+
 /// What a store has applied.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -66,10 +69,10 @@ impl Meta {
         }
         let meta = Meta {
             shard: ShardId(r.varint("shard")?),
-            applied: LogIndex(r.varint("applied index")?),
-            applied_term: Term(r.varint("applied term")?),
-            timestamp: Timestamp(r.u64("timestamp")?),
-            catalog: CatalogVersion(r.varint("catalog version")?),
+            applied: LogIndex(r.counter("applied index")?),
+            applied_term: Term(r.counter("applied term")?),
+            timestamp: take_timestamp(&mut r)?,
+            catalog: CatalogVersion(r.counter("catalog version")?),
             gc_threshold: Timestamp(r.u64("gc threshold")?),
             state_hash: r.raw(32, "state hash")?.try_into().expect("32 bytes were asked for"),
         };
@@ -86,6 +89,12 @@ impl Meta {
     pub(crate) fn format(bytes: &[u8]) -> Result<u8, CodecError> {
         Reader::new(checked(bytes)?).u8("meta format")
     }
+}
+
+/// One after which there are others.
+fn take_timestamp(r: &mut Reader<'_>) -> Result<Timestamp, CodecError> {
+    let start = r.error("timestamp");
+    Some(Timestamp(r.u64("timestamp")?)).filter(|timestamp| *timestamp <= TIMESTAMP_MAX).ok_or(start)
 }
 
 /// The row without its checksum, which must match.

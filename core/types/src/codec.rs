@@ -89,6 +89,10 @@ impl Writer {
     }
 }
 
+/// No counter gets so far (at a billion a second in a century and more), and the next number is always one: bytes of others that
+/// claim more are refused, so that nothing overflows by them.
+pub const COUNTER_MAX: u64 = 1 << 62;
+
 /// Consumes a buffer from its start.
 #[derive(Clone)]
 pub struct Reader<'a> {
@@ -162,6 +166,12 @@ impl<'a> Reader<'a> {
             }
         }
         Err(start)
+    }
+
+    /// A varint that was counted up one by one: an index, a term, a round. Refused beyond [`COUNTER_MAX`].
+    pub fn counter(&mut self, what: &'static str) -> Result<u64, CodecError> {
+        let start = self.error(what);
+        self.varint(what).and_then(|n| if n <= COUNTER_MAX { Ok(n) } else { Err(start) })
     }
 
     /// A varint that counts things of at least `item_bytes_min` bytes each, so that a wrong count cannot make us allocate.

@@ -19,7 +19,7 @@ mod text;
 mod timestamp;
 mod value;
 
-pub use codec::{CodecError, Reader, Writer};
+pub use codec::{COUNTER_MAX, CodecError, Reader, Writer};
 pub use entry::{ENTRY_FORMAT, Entry, RequestId, TXN_BYTES_MAX, Write, WriteSet};
 pub use ids::{
     CatalogVersion, ClusterId, ColumnId, Incarnation, IndexId, LogIndex, NodeId, RangeEpoch, ReplicaId, SchemaVersion,

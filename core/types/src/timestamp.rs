@@ -6,6 +6,9 @@
 
 use std::fmt;
 
+/// The wall clock's last millisecond, in the year 6429. It is half of what fits, so that a timestamp after it always does.
+const WALL_MS_MAX: u64 = (1 << 47) - 1;
+
 /// The time of a commit, or of a snapshot, in one tenant's order.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(pub u64);
@@ -26,7 +29,7 @@ impl Timestamp {
     /// The timestamp of the commit after `self`, proposed when the wall clock showed `wall_ms`: `max(self + 1, wall)`.
     /// Deterministic: replicas agree. Whether a wall clock is plausible is for the proposer to say.
     pub fn after(self, wall_ms: u64) -> Timestamp {
-        Timestamp(self.0 + 1).max(Timestamp(wall_ms.min((1 << 48) - 1) << 16))
+        Timestamp(self.0 + 1).max(Timestamp(wall_ms.min(WALL_MS_MAX) << 16))
     }
 }
 

@@ -90,3 +90,57 @@ proptest! {
         prop_assert!(!matches!(unframer.pop(), Ok(Some(_))));
     }
 }
+
+#[test]
+fn numbers_after_which_there_is_none_are_refused() {
+    const END: u64 = u64::MAX;
+    let meta = SnapshotMeta { index: LogIndex(7), term: Term(2) };
+    let (far, late) = (SnapshotMeta { index: LogIndex(END), ..meta }, SnapshotMeta { term: Term(END), ..meta });
+    let append = |prev, commit, round, last| Raft::Append {
+        term: Term(6),
+        prev,
+        entries: Some(LogRange {
+            first: LogIndex(last),
+            last: LogIndex(last),
+            runs: vec![Run { first: LogIndex(last), term: Term(2) }],
+        }),
+        commit: LogIndex(commit),
+        round,
+    };
+    let raft = |message: Raft| {
+        let payloads = if matches!(message, Raft::Append { .. }) { vec![Arc::from([1u8])] } else { vec![] };
+        PeerMessage::Raft(RaftMail { shard: ShardId(4), from: ReplicaId(1), to: ReplicaId(2), message, payloads })
+    };
+    let piece = |term, sequence| {
+        let (shard, from, to) = (ShardId(4), ReplicaId(1), ReplicaId(2));
+        let piece =
+            SnapshotPiece { shard, from, to, term: Term(term), meta: vec![], sequence, bytes: vec![], last: false };
+        PeerMessage::Call { id: 1, call: Call::Snapshot(piece) }
+    };
+    let returns = |message: &PeerMessage| PeerMessage::decode(&message.encode()).is_ok();
+    let sound = [
+        raft(append(meta, 7, 9, 8)),
+        raft(Raft::Vote { term: Term(tenet_types::COUNTER_MAX), last: meta }),
+        piece(3, tenet_types::COUNTER_MAX),
+    ];
+    assert!(sound.iter().all(returns));
+    let unsound = [
+        raft(append(far, 7, 9, 8)),
+        raft(append(late, 7, 9, 8)),
+        raft(append(meta, END, 9, 8)),
+        raft(append(meta, 7, END, 8)),
+        raft(append(meta, 7, 9, END)),
+        raft(Raft::PreVote { term: Term(END), last: meta }),
+        raft(Raft::Vote { term: Term(tenet_types::COUNTER_MAX + 1), last: meta }),
+        raft(Raft::AppendReply { term: Term(6), round: 9, outcome: AppendOutcome::Matched(LogIndex(END)) }),
+        raft(Raft::AppendReply { term: Term(6), round: 9, outcome: AppendOutcome::Conflict(far) }),
+        raft(Raft::Heartbeat { term: Term(6), commit: LogIndex(END), round: 9 }),
+        raft(Raft::HeartbeatReply { term: Term(6), round: END }),
+        PeerMessage::StateHash { shard: ShardId(1), index: LogIndex(END), hash: [7; 32] },
+        piece(END, 0),
+        piece(3, END),
+    ];
+    for message in unsound {
+        assert!(!returns(&message), "{message:?}");
+    }
+}

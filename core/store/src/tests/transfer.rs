@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 use tenet_seam::fake::FakeDisk;
-use tenet_types::{LogIndex, ShardId, Timestamp};
+use tenet_types::{COUNTER_MAX, CatalogVersion, LogIndex, ShardId, Term, Timestamp};
 
 use super::support::*;
 use crate::{Import, Meta, Store, StoreError};
@@ -177,4 +177,18 @@ fn an_empty_store_travels_too() {
     incoming.push(&chunks[0]).unwrap();
     incoming.finish(&Meta { applied: LogIndex(3), ..peer.meta() }).unwrap();
     assert_eq!(open(&other).unwrap().meta().applied, LogIndex(3));
+}
+
+#[test]
+fn a_meta_after_which_nothing_fits_is_refused() {
+    let sound = Meta { applied: LogIndex(COUNTER_MAX), timestamp: Timestamp(3 << 62), ..Meta::new(ShardId(1)) };
+    assert_eq!(Meta::decode(&sound.encode()), Ok(sound.clone()));
+    for unsound in [
+        Meta { applied: LogIndex(u64::MAX), ..sound.clone() },
+        Meta { applied_term: Term(u64::MAX), ..sound.clone() },
+        Meta { timestamp: Timestamp::MAX, ..sound.clone() },
+        Meta { catalog: CatalogVersion(u64::MAX), ..sound },
+    ] {
+        assert!(Meta::decode(&unsound.encode()).is_err(), "{unsound:?}");
+    }
 }
