@@ -5,8 +5,8 @@
 
 use async_trait::async_trait;
 use tenet_types::{
-    CatalogVersion, CodecError, Key, RangeEpoch, ReadSet, Reader, RequestId, ShardId, Span, TenantId, Timestamp, Write,
-    WriteSet, Writer,
+    CatalogVersion, CodecError, Key, NodeId, RangeEpoch, ReadSet, Reader, RequestId, ShardId, Span, TenantId,
+    Timestamp, Write, WriteSet, Writer,
 };
 
 /// Which shard is meant, and what the asker believes of it.
@@ -132,9 +132,9 @@ pub enum Response {
     Get(GetReply),
     Scan(ScanReply),
     Commit(Timestamp),
-    /// Not here, and nothing was proposed: try `leader`, or any other replica. The node is named by its id, 0 for no idea.
+    /// Not here, and nothing was proposed: try `leader`, or any other replica.
     NotLeader {
-        leader: u64,
+        leader: Option<NodeId>,
     },
     Error(ShardError),
 }
@@ -237,7 +237,7 @@ impl Response {
             }
             Response::NotLeader { leader } => {
                 w.u8(4);
-                w.varint(*leader);
+                w.varint(leader.map_or(0, |node| node.0));
             }
             Response::Error(error) => {
                 w.u8(5);
@@ -273,7 +273,7 @@ impl Response {
                 Response::Scan(ScanReply { at, rows, resume: take_value(r)?.map(Key) })
             }
             3 => Response::Commit(Timestamp(r.u64("timestamp")?)),
-            4 => Response::NotLeader { leader: r.varint("leader")? },
+            4 => Response::NotLeader { leader: Some(NodeId(r.varint("leader")?)).filter(|node| node.0 > 0) },
             5 => {
                 let unknown = r.error("error kind");
                 let kind = r.u8("error kind")?;

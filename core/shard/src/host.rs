@@ -37,7 +37,7 @@ use tenet_wal::{Batch, Change, Frame};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::client::{CommitRequest, Response, Target};
-use crate::replica::{CommitAnswer, Load, NotLeader, ReadAnswer, Replica, StateClaim, Work};
+use crate::replica::{CommitAnswer, Load, ReadAnswer, Replica, StateClaim, Work};
 use crate::storage::{AppliedEntries, RaftStorage, Staged, StorageError};
 use crate::view::{Descriptor, Limits, ReplicaView, Views};
 use crate::wire::{PeerMessage, RaftMail};
@@ -365,7 +365,7 @@ impl Host {
                         self.touched.insert(target.shard);
                     }
                     None => {
-                        if answer.send(Response::NotLeader { leader: 0 }).is_err() {
+                        if answer.send(Response::NotLeader { leader: None }).is_err() {
                             mark!("host: commit for a replica that is not here");
                         }
                     }
@@ -375,11 +375,11 @@ impl Host {
                 Some(replica) => {
                     let mut work = propose(replica, &mut self.luck);
                     let luck = self.luck.next_u64();
-                    work.push(replica.read(answer, luck));
+                    work.push(replica.read(&target, answer, luck));
                     self.execute_all(target.shard, work);
                 }
                 None => {
-                    if answer.send(Err(NotLeader { leader: None })).is_err() {
+                    if answer.send(Err(Response::NotLeader { leader: None })).is_err() {
                         mark!("host: read for a replica that is not here");
                     }
                 }
@@ -784,8 +784,8 @@ impl Host {
 /// The answer to what came too late: nothing was proposed.
 fn refuse(input: HostInput) {
     let gone = match input {
-        HostInput::Commit { answer, .. } => answer.send(Response::NotLeader { leader: 0 }).is_err(),
-        HostInput::Read { answer, .. } => answer.send(Err(NotLeader { leader: None })).is_err(),
+        HostInput::Commit { answer, .. } => answer.send(Response::NotLeader { leader: None }).is_err(),
+        HostInput::Read { answer, .. } => answer.send(Err(Response::NotLeader { leader: None })).is_err(),
         // Said again elsewhere, or nobody waits but who is ending too.
         HostInput::Mail(_)
         | HostInput::SnapshotStaged { .. }

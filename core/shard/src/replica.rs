@@ -39,13 +39,8 @@ pub struct ReadGrant {
     pub catalog: CatalogVersion,
 }
 
-/// Why a read may not begin here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotLeader {
-    pub leader: Option<NodeId>,
-}
-
-pub type ReadAnswer = oneshot::Sender<Result<ReadGrant, NotLeader>>;
+/// The grant, or the answer to whoever asked.
+pub type ReadAnswer = oneshot::Sender<Result<ReadGrant, Response>>;
 pub type CommitAnswer = oneshot::Sender<Response>;
 
 /// What the host must do after a step.
@@ -322,11 +317,11 @@ impl Replica {
             Reply::Refused { proposal, leader } => {
                 self.batch.retain(|(id, _)| *id != proposal);
                 let leader = leader.and_then(|leader| self.node_of(leader));
-                self.answer(proposal, Response::NotLeader { leader: leader.map_or(0, |node| node.0) });
+                self.answer(proposal, Response::NotLeader { leader });
             }
             Reply::Dropped { proposal } => {
                 mark!("shard: proposal dropped");
-                self.answer(proposal, Response::NotLeader { leader: 0 });
+                self.answer(proposal, Response::NotLeader { leader: None });
             }
             Reply::Unknown { proposal } => {
                 mark!("shard: outcome of a proposal unknown");
@@ -339,7 +334,7 @@ impl Replica {
             }
             Reply::NotLeader { read, leader } => {
                 let leader = leader.and_then(|leader| self.node_of(leader));
-                self.answer_read(read, Err(NotLeader { leader }));
+                self.answer_read(read, Err(Response::NotLeader { leader }));
             }
         }
     }
@@ -355,7 +350,7 @@ impl Replica {
         }
     }
 
-    fn answer_read(&mut self, read: ReadId, result: Result<ReadGrant, NotLeader>) {
+    fn answer_read(&mut self, read: ReadId, result: Result<ReadGrant, Response>) {
         if let Some(answer) = self.reads.remove(&read)
             && answer.send(result).is_err()
         {
@@ -443,7 +438,13 @@ impl Replica {
     }
 
     /// A linearizable read wants to begin.
-    pub fn read(&mut self, answer: ReadAnswer, luck: u64) -> Work {
+    pub fn read(&mut self, target: &Target, answer: ReadAnswer, luck: u64) -> Work {
+        if let Err(response) = self.descriptor.check(target) {
+            if answer.send(Err(response)).is_err() {
+                mark!("shard: read refused to a gateway that left");
+            }
+            return Work::default();
+        }
         let read = ReadId(self.next_id);
         self.next_id += 1;
         self.reads.insert(read, answer);
@@ -485,10 +486,9 @@ impl Replica {
     }
 
     fn judge(&self, target: &Target, commit: &CommitRequest) -> Result<(), Response> {
-        let leader = self.leader_node().map_or(0, |node| node.0);
-        self.check_target(target).map_err(Response::Error)?;
+        self.descriptor.check(target)?;
         let Some((_, window)) = self.window.as_ref().filter(|_| self.status.serving) else {
-            return Err(Response::NotLeader { leader: if self.status.leading { 0 } else { leader } });
+            return Err(Response::NotLeader { leader: self.leader_node().filter(|_| !self.status.leading) });
         };
         if commit.catalog != self.meta.catalog {
             return Err(Response::Error(ShardError::CatalogChanged));
@@ -499,15 +499,6 @@ impl Replica {
         }
         if !window.admits(commit.snapshot, &commit.reads) {
             return Err(Response::Error(ShardError::Conflict));
-        }
-        Ok(())
-    }
-
-    pub fn check_target(&self, target: &Target) -> Result<(), ShardError> {
-        let ours = (self.descriptor.tenant, self.descriptor.shard, self.descriptor.epoch);
-        if (target.tenant, target.shard, target.epoch) != ours {
-            mark!("shard: request for another range");
-            return Err(ShardError::Gone);
         }
         Ok(())
     }
@@ -668,7 +659,7 @@ impl Replica {
             }
         }
         for (_, answer) in std::mem::take(&mut self.reads) {
-            if answer.send(Err(NotLeader { leader: None })).is_err() {
+            if answer.send(Err(Response::NotLeader { leader: None })).is_err() {
                 mark!("shard: dissolved under a gateway that left");
             }
         }

@@ -24,7 +24,6 @@ use tokio::sync::oneshot;
 
 use crate::client::{CommitRequest, GetReply, ReadAt, Request, Response, ScanReply, ShardClient, ShardError, Target};
 use crate::host::{HostHandle, HostInput, RaftNetwork, SnapshotOffer};
-use crate::replica::ReadGrant;
 use crate::snapshot::{Incoming, Outgoing};
 use crate::transport::{CallError, PeerHandler, Transport};
 use crate::view::{Descriptor, Limits};
@@ -139,11 +138,11 @@ impl Shards {
         }
         match request {
             Request::Get { at, keys } => match self.grant(&target, at).await {
-                Ok(grant) => self.get_rows(target.shard, grant.at, keys).await,
+                Ok(at) => self.get_rows(target.shard, at, keys).await,
                 Err(response) => response,
             },
             Request::Scan { at, span, limit_bytes, limit_rows } => match self.grant(&target, at).await {
-                Ok(grant) => self.scan_rows(target.shard, grant.at, span, limit_bytes, limit_rows).await,
+                Ok(at) => self.scan_rows(target.shard, at, span, limit_bytes, limit_rows).await,
                 Err(response) => response,
             },
             Request::Commit(commit) => {
@@ -156,45 +155,34 @@ impl Shards {
     }
 
     /// The snapshot to read at (G2).
-    async fn grant(&self, target: &Target, at: ReadAt) -> Result<ReadGrant, Response> {
-        let fits = |view: &crate::view::ReplicaView| {
-            let ours = (view.descriptor.tenant, view.descriptor.epoch);
-            ((target.tenant, target.epoch) == ours).then_some(()).ok_or(Response::Error(ShardError::Gone))
-        };
-        let nowhere = Response::NotLeader { leader: 0 };
-        let grant = match at {
+    async fn grant(&self, target: &Target, at: ReadAt) -> Result<Timestamp, Response> {
+        let nowhere = Response::NotLeader { leader: None };
+        match at {
+            // The catalog was checked when the snapshot was taken; it cannot have changed at that timestamp.
             ReadAt::Snapshot(at) => self
                 .host
                 .views
                 .with(target.shard, |view| {
-                    fits(view)?;
+                    view.descriptor.check(target)?;
                     if at < view.meta.gc_threshold {
                         return Err(Response::Error(ShardError::BelowGc));
                     }
                     if view.meta.timestamp < at {
                         mark!("shard: snapshot read on a replica that is behind");
-                        return Err(Response::NotLeader { leader: view.leader.map_or(0, |node| node.0) });
+                        return Err(Response::NotLeader { leader: view.leader });
                     }
-                    // The catalog was checked when the snapshot was taken; it cannot have changed at that timestamp.
-                    Ok(ReadGrant { at, catalog: target.catalog.unwrap_or_default() })
+                    Ok(at)
                 })
-                .unwrap_or(Err(nowhere))?,
+                .unwrap_or(Err(nowhere)),
             ReadAt::Latest => {
-                self.host.views.with(target.shard, fits).unwrap_or(Err(nowhere.clone()))?;
                 let (answer, granted) = oneshot::channel();
                 self.host.give(HostInput::Read { target: *target, answer }).await;
-                match granted.await {
-                    Ok(Ok(grant)) => grant,
-                    Ok(Err(refused)) => {
-                        return Err(Response::NotLeader { leader: refused.leader.map_or(0, |node| node.0) });
-                    }
-                    Err(_) => return Err(nowhere),
+                let grant = granted.await.unwrap_or(Err(nowhere))?;
+                match target.catalog {
+                    Some(catalog) if catalog != grant.catalog => Err(Response::Error(ShardError::CatalogChanged)),
+                    _ => Ok(grant.at),
                 }
             }
-        };
-        match target.catalog {
-            Some(catalog) if catalog != grant.catalog => Err(Response::Error(ShardError::CatalogChanged)),
-            _ => Ok(grant),
         }
     }
 
@@ -249,7 +237,7 @@ impl Shards {
             StoreError::BelowGc { .. } => Response::Error(ShardError::BelowGc),
             // The shard was dropped between the grant and the read.
             StoreError::Missing { .. } | StoreError::Dead { .. } if self.host.views.get(shard).is_none() => {
-                Response::NotLeader { leader: 0 }
+                Response::NotLeader { leader: None }
             }
             error => match self.seam.halt(format!("{shard} cannot be read: {error}")).await {},
         }
@@ -282,7 +270,7 @@ impl Shards {
             let mut refused = false;
             match self.seam.timeout(timeout, self.ask(node, target, request.clone())).await {
                 Ok(Ok(Response::NotLeader { leader })) => {
-                    hint = nodes.into_iter().find(|node| node.0 == leader);
+                    hint = leader.filter(|leader| nodes.contains(leader));
                 }
                 Ok(Ok(Response::Error(error))) => return Err(error),
                 Ok(Ok(response)) => return Ok(response),

@@ -51,7 +51,7 @@ pub struct AppliedEntries {
 
 /// Raft's storage (the word of async-raft) for all replicas of a node.
 pub trait RaftStorage: Send + Sync {
-    /// Makes the replica's group and store exist; `None` if it was dropped here before. What it finds agrees, or is damage.
+    /// Makes the replica's group and store exist, both empty where they are not. What it finds agrees, or is damage.
     fn open(&self, shard: ShardId, replica: ReplicaId) -> Result<Found, StorageError>;
 
     /// Installs the snapshots, then writes the batch with one sync. When it returns, all of it is durable.

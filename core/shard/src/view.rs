@@ -5,7 +5,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use tenet_store::Meta;
-use tenet_types::{LogIndex, NodeId, RangeEpoch, ReplicaId, ShardId, TenantId, Term};
+use tenet_types::{LogIndex, NodeId, RangeEpoch, ReplicaId, ShardId, TenantId, Term, mark};
+
+use crate::client::{Response, ShardError, Target};
 
 /// A shard as the map has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +17,17 @@ pub struct Descriptor {
     pub epoch: RangeEpoch,
     /// One per node, in order of node.
     pub replicas: Vec<(NodeId, ReplicaId)>,
+}
+
+impl Descriptor {
+    /// Whether a request means this range, as it is now: routes are only hints.
+    pub fn check(&self, target: &Target) -> Result<(), Response> {
+        if (target.tenant, target.shard, target.epoch) != (self.tenant, self.shard, self.epoch) {
+            mark!("shard: request for another range");
+            return Err(Response::Error(ShardError::Gone));
+        }
+        Ok(())
+    }
 }
 
 /// Bounds and periods of a node's replicas. Worlds draw small ones, so that rare paths are common.

@@ -568,6 +568,26 @@ fn a_host_that_is_stopped_answers_everybody_and_touches_its_disk_no_more() {
 }
 
 #[test]
+fn a_request_for_another_range_is_refused_whatever_it_asks_and_whomever() {
+    let cluster = Cluster::new(12, Limits::default(), WalOptions::default());
+    let at = ReadAt::Snapshot(cluster.put(0, &key(0), b"row").unwrap());
+    cluster.run(500);
+    for target in [Target { tenant: TenantId(9), ..TARGET }, Target { epoch: RangeEpoch(9), ..TARGET }] {
+        for n in 0..3 {
+            for at in [ReadAt::Latest, at] {
+                let keys = vec![Key(key(0))];
+                let got = cluster.ask(n, |shards| Box::pin(async move { shards.get(target, at, keys).await }));
+                assert_eq!(got, Some(Err(ShardError::Gone)));
+            }
+            let commit = write(&key(0), b"elsewhere");
+            let done = cluster.ask(n, |shards| Box::pin(async move { shards.commit(target, commit).await }));
+            assert_eq!(done, Some(Err(ShardError::Gone)));
+        }
+    }
+    assert_eq!(cluster.get(1, &key(0)).unwrap().as_deref(), Some(&b"row"[..]));
+}
+
+#[test]
 fn commits_conflict_with_what_was_written_after_their_snapshot() {
     let cluster = Cluster::new(2, Limits::default(), WalOptions::default());
     let first = cluster.put(0, &key(1), b"a").unwrap();
