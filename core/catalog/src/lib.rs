@@ -1,7 +1,7 @@
 //! What a tenant's tables look like, and where tenants and shards are: descriptors, and the rows that hold them.
 //!
 //! A tenant's descriptors are ordinary rows in its home shard, so that DDL is a transaction like any other and an old
-//! snapshot sees its old schema. The map (tenants, shards, nodes, ids) is rows of the system shard. Nothing here reads or
+//! snapshot sees its old schema. The map (tenants, shards, ids) is rows of the system shard. Nothing here reads or
 //! writes: functions take rows that were read and give writes, and whoever calls runs them in a transaction.
 //!
 //! Invariants
@@ -21,9 +21,9 @@ mod names;
 pub use catalog::{Catalog, CatalogError, PRIMARY_INDEX, catalog_span};
 pub use descriptor::{ColumnDescriptor, NO_MODIFIER, TableDescriptor, UNBOUNDED_VARCHAR};
 pub use map::{
-    Ids, MapError, NodeDescriptor, REPLICA_IDS_RESERVED, ShardDescriptor, ShardState, TenantDescriptor, TenantState,
-    create_tenant, drop_tenant, ids_from_row, ids_key, mark_ready, node_from_row, node_key, node_write, nodes_span,
-    shard_from_row, shard_key, shards_span, tenant_from_row, tenant_key, tenants_span,
+    Ids, MapError, REPLICA_IDS_RESERVED, ShardDescriptor, ShardState, TenantDescriptor, TenantState, create_tenant,
+    drop_tenant, ids_from_row, ids_key, mark_ready, shard_from_row, shard_key, shards_span, tenant_from_row,
+    tenant_key, tenants_span,
 };
 pub use names::{NAME_BYTES_MAX, fold};
 

@@ -1,4 +1,4 @@
-//! The map: rows of the system shard that say which tenants, shards and nodes there are.
+//! The map: rows of the system shard that say which tenants and shards there are.
 //!
 //! ```text
 //!              create_tenant          mark_ready            drop_tenant
@@ -10,8 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 use tenet_types::{
-    CodecError, Incarnation, Key, KeyBuilder, NodeId, RangeEpoch, ReplicaId, ShardId, Span, TableId, TenantId, Value,
-    Write,
+    CodecError, Key, KeyBuilder, NodeId, RangeEpoch, ReplicaId, ShardId, Span, TableId, TenantId, Value, Write,
 };
 
 use crate::catalog::PRIMARY_INDEX;
@@ -20,7 +19,6 @@ use crate::format;
 const TENANTS: TableId = TableId(10);
 const SHARDS: TableId = TableId(11);
 const IDS: TableId = TableId(12);
-const NODES: TableId = TableId(13);
 
 /// Replica ids up to this one are for the founders of the system shard, who need them before any allocation.
 pub const REPLICA_IDS_RESERVED: u64 = 1000;
@@ -63,15 +61,6 @@ pub struct ShardDescriptor {
     pub epoch: RangeEpoch,
     pub replicas: Vec<(NodeId, ReplicaId)>,
     pub state: ShardState,
-}
-
-/// A machine that has joined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NodeDescriptor {
-    pub id: NodeId,
-    pub incarnation: Incarnation,
-    /// Where peers reach it.
-    pub address: String,
 }
 
 /// The next ids to give (C2).
@@ -171,20 +160,12 @@ pub fn ids_key() -> Key {
     number_key(IDS, 0)
 }
 
-pub fn node_key(id: NodeId) -> Key {
-    number_key(NODES, id.0)
-}
-
 pub fn tenants_span() -> Span {
     span(TENANTS)
 }
 
 pub fn shards_span() -> Span {
     span(SHARDS)
-}
-
-pub fn nodes_span() -> Span {
-    span(NODES)
 }
 
 fn span(table: TableId) -> Span {
@@ -224,15 +205,6 @@ struct StoredIds {
     replica: u64,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredNode {
-    id: u64,
-    /// 32 hexadecimal digits.
-    incarnation: String,
-    address: String,
-}
-
 fn tenant_write(tenant: &TenantDescriptor) -> Write {
     let stored = StoredTenant { id: tenant.id.0, name: tenant.name.clone(), state: tenant.state, home: tenant.home.0 };
     format::write(tenant_key(&tenant.name), &stored)
@@ -251,12 +223,6 @@ fn shard_write(shard: &ShardDescriptor) -> Write {
 
 fn ids_write(ids: Ids) -> Write {
     format::write(ids_key(), &StoredIds { tenant: ids.tenant.0, shard: ids.shard.0, replica: ids.replica.0 })
-}
-
-/// Makes or replaces a node's row.
-pub fn node_write(node: &NodeDescriptor) -> Write {
-    let stored = StoredNode { id: node.id.0, incarnation: node.incarnation.to_string(), address: node.address.clone() };
-    format::write(node_key(node.id), &stored)
 }
 
 pub fn tenant_from_row(key: &Key, bytes: &[u8]) -> Result<TenantDescriptor, CodecError> {
@@ -280,11 +246,4 @@ pub fn ids_from_row(bytes: Option<&[u8]>) -> Result<Ids, CodecError> {
     let Some(bytes) = bytes else { return Ok(Ids::default()) };
     let s: StoredIds = format::read(&ids_key(), bytes, "id allocation")?;
     Ok(Ids { tenant: TenantId(s.tenant), shard: ShardId(s.shard), replica: ReplicaId(s.replica) })
-}
-
-pub fn node_from_row(key: &Key, bytes: &[u8]) -> Result<NodeDescriptor, CodecError> {
-    let s: StoredNode = format::read(key, bytes, "node descriptor")?;
-    let incarnation =
-        u128::from_str_radix(&s.incarnation, 16).map_err(|_| CodecError { what: "node descriptor", offset: 0 })?;
-    Ok(NodeDescriptor { id: NodeId(s.id), incarnation: Incarnation(incarnation), address: s.address })
 }

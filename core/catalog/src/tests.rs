@@ -1,6 +1,5 @@
 use tenet_types::{
-    CatalogVersion, ColumnId, Incarnation, Key, NodeId, ReplicaId, SchemaVersion, ShardId, SqlType, TableId, TenantId,
-    Value, Write,
+    CatalogVersion, ColumnId, Key, NodeId, ReplicaId, SchemaVersion, ShardId, SqlType, TableId, TenantId, Value, Write,
 };
 
 use super::*;
@@ -121,14 +120,6 @@ fn a_tenant_goes_from_creating_to_ready_to_tombstone_and_ids_only_grow() {
     assert_eq!(drop_tenant(Some(&tombstone), None, "acme"), Err(MapError::Absent("acme".into())));
     let (again, _, _) = create_tenant(Some(&tombstone), ids, "acme", &nodes[..1]).unwrap();
     assert_eq!(again.id, TenantId(2));
-}
-
-#[test]
-fn a_node_returns() {
-    let node = NodeDescriptor { id: NodeId(3), incarnation: Incarnation(u128::MAX - 7), address: "h:1".into() };
-    let write = node_write(&node);
-    assert!(nodes_span().contains(&write.key));
-    assert_eq!(node_from_row(&write.key, &write.value.unwrap()), Ok(node));
 }
 
 #[test]

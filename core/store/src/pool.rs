@@ -139,17 +139,6 @@ impl StorePool {
         })
     }
 
-    /// Lets the shard's store go as it is, without a checkpoint: the next [`StorePool::get`] opens what is durable. For a store that
-    /// is dead. Whoever still holds it gets [`StoreError::Dead`].
-    pub fn discard(&self, shard: ShardId) -> Result<(), StoreError> {
-        self.with_cell(shard, |cell| {
-            if let Some(store) = cell.take() {
-                store.kill();
-            }
-            Ok(())
-        })
-    }
-
     /// Begins to receive a snapshot of the shard. What is there serves on until [`StorePool::install`].
     pub fn begin_import(&self, shard: ShardId) -> Result<Import, StoreError> {
         self.sweep()?;
@@ -258,7 +247,7 @@ impl StorePool {
                 Ok(false) => {}
                 // Nothing that this node says may rest on its disk any more.
                 Err(error @ StoreError::SyncFailed { .. }) => return Err(error),
-                // That shard's trouble. Its store is dead and stays, so that its user learns of it.
+                // That shard's trouble. Its store is dead and stays, so that its user learns of it: nothing but a new start helps.
                 Err(_) => mark!("store: a store could not be checkpointed to make room"),
             }
             if count < self.stores_max {

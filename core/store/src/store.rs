@@ -75,7 +75,6 @@ pub struct Store {
 struct State {
     meta: Meta,
     durable: Meta,
-    unsaved_bytes: u64,
 }
 
 impl Store {
@@ -117,7 +116,7 @@ impl Store {
             place,
             database: RwLock::new(Some(database)),
             writer: Mutex::new(()),
-            state: Mutex::new(State { durable: meta.clone(), meta, unsaved_bytes: 0 }),
+            state: Mutex::new(State { durable: meta.clone(), meta }),
             steps_max: STEPS_MAX,
         })
     }
@@ -136,11 +135,6 @@ impl Store {
         self.state().durable.clone()
     }
 
-    /// Bytes of entries applied since the last checkpoint: what a crash now would have to replay.
-    pub fn unsaved_bytes(&self) -> u64 {
-        self.state().unsaved_bytes
-    }
-
     /// Applies entries that follow [`Meta::applied`], all or none (T1), in one redb transaction. They are visible at once and durable at the next checkpoint.
     ///
     /// [`StoreError::NotContiguous`] and [`StoreError::Entry`] are deterministic and leave the store as it was. After any other error
@@ -150,21 +144,17 @@ impl Store {
         let mut meta = self.meta();
         let mut commits = Vec::with_capacity(entries.len());
         let mut applied = Vec::with_capacity(entries.len());
-        let mut bytes = 0;
         for (index, term, payload) in entries {
             if let Some(writes) = advance(&mut meta, *index, *term, payload)? {
                 commits.push((meta.timestamp, writes));
             }
             applied.push(Applied { timestamp: meta.timestamp, state_hash: meta.state_hash });
-            bytes += payload.len() as u64;
         }
         if entries.is_empty() {
             return Ok(applied);
         }
         self.place.catch_write("apply", || self.write(&meta, &commits))?;
-        let mut state = self.state();
-        state.meta = meta;
-        state.unsaved_bytes += bytes;
+        self.state().meta = meta;
         Ok(applied)
     }
 
@@ -206,9 +196,7 @@ impl Store {
             txn.set_quick_repair(true);
             txn.commit().map_err(|e| failed(e.into()))
         })?;
-        let mut state = self.state();
-        state.durable = meta.clone();
-        state.unsaved_bytes = 0;
+        self.state().durable = meta.clone();
         Ok(meta)
     }
 

@@ -22,7 +22,6 @@ use crate::segment::{self, Head, Name};
 pub(crate) struct Recovered {
     pub head: Head,
     pub index: Index,
-    pub is_new: bool,
     /// The last batch says something, and nothing proves yet that it was acknowledged.
     pub unproven: bool,
 }
@@ -108,7 +107,7 @@ pub(crate) fn open(disk: &dyn Disk, dir: &str, options: &WalOptions) -> Result<R
         link: Link { sequence: tail.sequence.next(), previous: tail.digest },
         directory: bytes[tail.directory].to_vec(),
     };
-    Ok(Recovered { head, index, is_new: false, unproven })
+    Ok(Recovered { head, index, unproven })
 }
 
 /// The folder holds no segment: a new log.
@@ -120,7 +119,7 @@ fn begin(disk: &dyn Disk, dir: &str, options: &WalOptions) -> Result<Recovered, 
     let mut index = Index::new(options.cache_bytes);
     let file = SegmentFile { path: head.path.clone(), file: head.file.clone(), bytes: head.reserved };
     index.segments.insert(id, file);
-    Ok(Recovered { head, index, is_new: true, unproven: false })
+    Ok(Recovered { head, index, unproven: false })
 }
 
 /// Makes the folder if need be, and its name durable in any case: an earlier attempt may have ended between the two.

@@ -23,7 +23,6 @@ pub struct Wal {
     disk: Arc<dyn Disk>,
     dir: String,
     options: WalOptions,
-    is_new: bool,
     /// Held over write and sync. Taken before `index`.
     writer: Mutex<Writer>,
     /// Held for moments only. Changed only by who holds `writer`.
@@ -47,7 +46,6 @@ impl Wal {
             disk,
             dir: dir.to_string(),
             options,
-            is_new: recovered.is_new,
             writer: Mutex::new(Writer { poisoned: false, head: recovered.head, buf: Vec::new(), body: Vec::new() }),
             index: Mutex::new(recovered.index),
         };
@@ -55,11 +53,6 @@ impl Wal {
             wal.seal()?;
         }
         Ok(wal)
-    }
-
-    /// There was no log in the folder: whoever knows that there should be one must not go on.
-    pub fn is_new(&self) -> bool {
-        self.is_new
     }
 
     pub fn groups(&self) -> Vec<ShardId> {

@@ -80,7 +80,6 @@ fn absent_shards_are_missing_and_leave_no_trace() {
     assert!(matches!(pool.get(ShardId(9)), Err(StoreError::Missing { .. })));
     assert!(!pool.exists(ShardId(9)).unwrap());
     pool.remove(ShardId(9)).unwrap();
-    pool.discard(ShardId(9)).unwrap();
     assert_eq!((pool.open_count(), disk.paths()), (0, vec![]));
     pool.create(ShardId(9)).unwrap();
     assert!(pool.exists(ShardId(9)).unwrap());
@@ -190,23 +189,6 @@ fn an_installed_snapshot_is_what_the_next_user_gets_and_the_old_handle_still_rea
 }
 
 #[test]
-fn a_discarded_store_opens_again_at_its_last_checkpoint() {
-    let disk = FakeDisk::new(1);
-    let pool = pool(&disk, 2);
-    let store = pool.create(ShardId(1)).unwrap();
-    store.apply(&[put(1, 1)]).unwrap();
-    store.checkpoint().unwrap();
-    store.apply(&[put(2, 2)]).unwrap();
-    disk.set_fault(Some(0));
-    assert!(matches!(store.checkpoint(), Err(StoreError::Io { .. })));
-    assert!(matches!(pool.get(ShardId(1)).unwrap().checkpoint(), Err(StoreError::Dead { .. })));
-    pool.discard(ShardId(1)).unwrap();
-    let again = pool.get(ShardId(1)).unwrap();
-    assert_eq!((again.meta().applied, again.durable().applied), (LogIndex(1), LogIndex(1)));
-    again.apply(&[put(2, 2)]).unwrap();
-}
-
-#[test]
 fn trouble_while_making_room_is_not_the_newcomers_unless_a_sync_failed() {
     let disk = FakeDisk::new(1);
     let pool = pool(&disk, 1);
@@ -219,8 +201,9 @@ fn trouble_while_making_room_is_not_the_newcomers_unless_a_sync_failed() {
         matches!(pool.get(ShardId(1)).unwrap().checkpoint(), Err(StoreError::Dead { .. })),
         "its user learns of it"
     );
-    pool.discard(ShardId(1)).unwrap();
     drop(store);
+    disk.restart();
+    let pool = self::pool(&disk, 1);
     pool.get(ShardId(1)).unwrap().apply(&[put(1, 1)]).unwrap();
     disk.fail_next_sync();
     assert!(matches!(pool.get(ShardId(2)), Err(StoreError::SyncFailed { .. })));

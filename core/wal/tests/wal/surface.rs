@@ -231,15 +231,6 @@ fn a_full_disk_says_so_and_the_log_is_whole_after_room_was_made() {
 }
 
 #[test]
-fn a_new_log_says_that_it_is_new() {
-    let fake = FakeDisk::new(0);
-    assert!(open(&fake, WalOptions::default()).is_new());
-    fake.crash();
-    assert!(!open(&fake, WalOptions::default()).is_new());
-    assert_eq!(open(&fake, WalOptions::default()).groups(), []);
-}
-
-#[test]
 fn a_nested_folder_survives_too() {
     for seed in 0..20 {
         let fake = FakeDisk::new(seed);
