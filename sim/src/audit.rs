@@ -60,7 +60,7 @@ pub async fn audit(machines: &[Arc<Machine>]) -> Audit {
         for (shard, store) in &node.stores {
             let Some((at, _)) = shards.get(shard).copied() else { continue };
             let store = store.clone();
-            match node.seam.blocking(move || rows(&store, at)).await {
+            match node.seam.blocking(move || store.scrub().and_then(|()| rows(&store, at))).await {
                 Ok(rows) => oracle.audited(&node.name, shard.0, at.0, rows),
                 Err(error) => oracle.unreadable(&node.name, &error.to_string()),
             }
