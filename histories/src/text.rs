@@ -156,9 +156,8 @@ impl<'a> Cursor<'a> {
                     Some(low) if (0xdc00..0xe000).contains(&low) => 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00),
                     _ => unit,
                 };
-                char::from_u32(code)
-                    .filter(|_| high == low.is_some())
-                    .ok_or_else(|| Trouble::at(at, "half of a surrogate pair, expected a character"))?
+                // Half of a pair is no character.
+                char::from_u32(code).ok_or_else(|| Trouble::at(at, "half of a surrogate pair, expected a character"))?
             }
             _ => {
                 return Err(Trouble::at(

@@ -123,7 +123,7 @@ fn transaction(cursor: &mut Cursor<'_>) -> Result<Transaction, Trouble> {
             ("==", _, Some(number)) => (micro("r", Value::Nil), micro("r", number)),
             _ => {
                 let problem = format!("`{name}{operator}{version}`, expected `x:=1`, `x==1` or `x==?`");
-                return Err(Trouble { at: version_at, problem, ended: cursor.is_at_end() });
+                return Err(Trouble::at(version_at, problem));
             }
         };
         transaction.asked.push(asked);
@@ -181,7 +181,9 @@ impl<R: BufRead> Source for Reader<R> {
                     return Err(self.input.line_error(0, format!("session {SESSIONS_MAX}, expected fewer")));
                 }
             } else if !is_beside(content) {
-                let transactions = transactions(line).map_err(|trouble| self.input.error(trouble))?;
+                let transactions = transactions(line);
+                let transactions =
+                    transactions.map_err(|trouble| self.input.line_error(trouble.at, trouble.problem))?;
                 transactions.into_iter().for_each(|transaction| self.give(transaction));
             }
         }

@@ -69,7 +69,7 @@ impl<R: BufRead> Source for Reader<R> {
             let line = self.input.line();
             if let Some(start) = operation_at(line) {
                 let event = fields(line, start).and_then(|fields| self.ops.event(fields, start));
-                return event.map(Some).map_err(|trouble| self.input.error(trouble));
+                return event.map(Some).map_err(|trouble| self.input.line_error(trouble.at, trouble.problem));
             }
         }
         Ok(None)

@@ -70,6 +70,8 @@ fn troubles_and_their_places() {
         ("\"ab", 3, "the end, expected the closing `\"` of a string", true),
         ("\"a\\q\"", 2, "escape 'q', expected \\n, \\u0041 or the like", false),
         ("\"\\ud83d\"", 1, "half of a surrogate pair, expected a character", false),
+        ("\"\\ud83d\\u0041\"", 1, "half of a surrogate pair, expected a character", false),
+        ("\"\\ude00\"", 1, "half of a surrogate pair, expected a character", false),
         ("1x", 0, "`1x`, expected a number", false),
         ("007", 0, "`007`, expected a number", false),
         ("1/", 0, "`1/`, expected a number", false),

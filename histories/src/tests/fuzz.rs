@@ -151,7 +151,7 @@ fn nesting_is_bounded_in_every_format() {
     let cases = [
         (Format::JepsenEdn, format!("{{:type :invoke, :f :a, :value {}}}", deep("[", "]"))),
         (Format::ElleJson, format!("{{\"type\":\"invoke\",\"f\":\"a\",\"value\":{}}}", deep("[", "]"))),
-        (Format::JepsenLog, format!("INFO jepsen.util - 0 :invoke :f {}", deep("[", "]"))),
+        (Format::JepsenLog, format!("INFO jepsen.util - 0 :invoke :f {}\n", deep("[", "]"))),
         (Format::EtcdJson, format!("{{\"ClientId\":1,\"Input\":{}}}", deep("{\"a\":", "}"))),
         (
             Format::JsonLines,

@@ -42,6 +42,12 @@ fn damage_has_a_line_and_a_column() {
         (Format::ElleJson, "{\"type\":\"ok\",\n\"value\":[01]}".to_string(), 0, "f:2:10: `01`, expected a number"),
         (Format::ElleJson, "{\"type\":\"ok\",\"a\":nul}".to_string(), 0, "f:1:18: 'n', expected `null`"),
         (Format::ElleJson, "{\"a\":1,\"a\":2}".to_string(), 0, "f:1:8: field `a` twice, expected it once"),
+        (
+            Format::ElleJson,
+            "{\"type\":\"ok\",\"value\":{\"a\":1,\"a\":2}}".to_string(),
+            0,
+            "f:1:29: field `a` twice, expected it once",
+        ),
         (Format::JepsenLog, "noise\nINFO  jepsen.util - starting\nINFO  jepsen.util - 2\t:ok\t:read\t[1".to_string(), 0, "f:3:35: the end, expected `]`"),
         (
             Format::JepsenLog,
@@ -166,4 +172,30 @@ fn a_binary_file_says_where_it_is_damaged() {
     damaged[8] = 2;
     let expected = "f: history format version 2, expected at most 1: read it with the program that wrote it";
     assert_eq!(error_of(&damaged, Format::Binary).0.to_string(), expected);
+}
+
+/// Of a line that its writer did not end nothing is guessed: what can be read is read, the rest is left out with a notice.
+#[test]
+fn a_last_line_without_its_end_is_left_out() {
+    let cases = [
+        (Format::JepsenLog, "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - 0\t:ok\t:re", 1),
+        (Format::JepsenLog, "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - 0\t:inv", 1),
+        (Format::PolysiText, "w(1,1,0,0)\nw(1,2,0,", 0),
+        (Format::DbcopText, "[x:=1]\n[x==1 y:", 2),
+        (Format::PorcupineKv, "{:process 0, :type :invoke, :f :get, :key \"0\", :value nil}\n{:process 0, :ty", 1),
+        (
+            Format::EtcdJson,
+            "{\"ClientId\":0,\"Input\":{\"Type\":\"range\"},\"Call\":1,\"Output\":{},\"Return\":2}\n{\"Cli",
+            2,
+        ),
+    ];
+    for (format, text, whole) in cases {
+        let reading = collect(format.source(Cursor::new(text), "f").unwrap().as_mut()).unwrap();
+        assert_eq!(reading.history.events.len(), whole, "{format}");
+        assert!(reading.truncated.is_some(), "{format}");
+        let ended = format!("{text}\n");
+        let result = format.source(Cursor::new(ended), "f").and_then(|mut source| collect(source.as_mut()));
+        let line_based = matches!(format, Format::JepsenLog | Format::PolysiText | Format::DbcopText);
+        assert_eq!(result.is_err(), line_based, "{format}");
+    }
 }
