@@ -223,6 +223,16 @@ fn a_crashed_process_moves_on() {
     assert_eq!(processes(&told, None), expected);
 }
 
+/// Whatever a nemesis does, it is called the same when it is written again.
+#[test]
+fn what_a_nemesis_does_keeps_its_name() {
+    for function in ["start", "stop", "start-x", "stop-x", "start-nemesis", "stop-nemesis", "start-", "stop-", "kill"] {
+        let text = format!("{{:type :info, :f :{function}, :value nil, :process :nemesis, :time 0}}\n");
+        let history = history_of(text.as_bytes(), Format::JepsenEdn);
+        assert_eq!(text_of(&history, Format::JepsenEdn), text);
+    }
+}
+
 /// As for Porcupine: operations of which one returns when the other is called are concurrent.
 #[test]
 fn calls_come_before_returns_of_the_same_moment() {
