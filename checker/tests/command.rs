@@ -199,8 +199,13 @@ fn minimize_is_minimal_for_every_model() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("part.jsonl");
     let mut count = 0;
-    for family in ["bank", "register", "write-skew", "predicate-skew"] {
-        for entry in std::fs::read_dir(corpus().join(family)).unwrap() {
+    for family in std::fs::read_dir(corpus()).unwrap() {
+        let family = family.unwrap().path();
+        // What formats can say is no anomaly; lists are minimized without the command (tests/minimize.rs).
+        if !family.is_dir() || family.ends_with("formats") || family.ends_with("list-append") {
+            continue;
+        }
+        for entry in std::fs::read_dir(family).unwrap() {
             let path = entry.unwrap().path();
             let name = path.to_str().unwrap();
             if path.extension().is_none_or(|extension| extension != "jsonl") || anomaly(&path).is_none() {
