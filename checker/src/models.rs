@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use tenet_histories::{History, Value, What, workloads};
+use tenet_histories::{Event, Header, History, Value, What, workloads};
 
 use crate::budget::Budget;
 use crate::checks::{self, bank};
@@ -117,7 +117,52 @@ impl Told for Verdict {
     }
 }
 
+/// Judges events while they are read, and keeps less of them than they are.
+pub trait Stream {
+    fn push(&mut self, event: &Event) -> Result<(), CheckError>;
+
+    /// After the last event.
+    fn finish(self: Box<Self>) -> Box<dyn Told>;
+}
+
+struct Transactions<B> {
+    builder: B,
+    options: isolation::Options,
+}
+
+impl Stream for Transactions<isolation::Lists> {
+    fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        self.builder.push(event)
+    }
+
+    fn finish(self: Box<Self>) -> Box<dyn Told> {
+        told(self.builder.finish(&self.options))
+    }
+}
+
+impl Stream for Transactions<isolation::Registers> {
+    fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        self.builder.push(event)
+    }
+
+    fn finish(self: Box<Self>) -> Box<dyn Told> {
+        told(self.builder.finish(&self.options))
+    }
+}
+
 impl Model {
+    /// The same as `check`, event by event; None if the model wants to see the whole history.
+    pub fn stream(&self, header: &Header, options: &Options) -> Option<Box<dyn Stream>> {
+        let options = isolated(options).of(header);
+        match self.name {
+            workloads::LIST_APPEND => Some(Box::new(Transactions { builder: isolation::Lists::default(), options })),
+            workloads::RW_REGISTER => {
+                Some(Box::new(Transactions { builder: isolation::Registers::default(), options }))
+            }
+            _ => None,
+        }
+    }
+
     pub fn check(&self, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
         (self.check)(history, options)
     }

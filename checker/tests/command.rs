@@ -279,6 +279,24 @@ fn generated_histories_have_the_verdict_that_was_asked_for() {
     insta::assert_snapshot!("no_such_anomaly", told(&run(&["generate", "--anomaly", "G3"])));
 }
 
+/// Transactions are judged while they are read, unless they are drawn afterwards.
+#[test]
+fn what_is_judged_while_it_is_read_gets_the_same_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let mut count = 0;
+    for entry in std::fs::read_dir(corpus().join("list-append")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "jsonl") {
+            let name = path.to_str().unwrap();
+            let whole = run(&[name, "--html", page.to_str().unwrap()]);
+            assert_eq!(told(&run(&[name])), told(&whole));
+            count += 1;
+        }
+    }
+    assert!(count > 30, "only {count}");
+}
+
 /// The same history in each format that can say it gives the same verdict.
 #[test]
 fn formats_are_recognised_and_do_not_change_the_verdict() {

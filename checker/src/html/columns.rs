@@ -37,6 +37,10 @@ const KEYS_MAX: usize = 64;
 /// Steps of long cycles that are drawn.
 const STEPS_MAX: usize = 200;
 
+/// Ways to come to a window, and how many operations of each: the last ones.
+const WAYS_MAX: usize = 30;
+const THEN_MAX: usize = 30;
+
 /// Histories of so many nanoseconds are drawn to the microsecond.
 const COARSE_NS: u64 = 1_000_000_000;
 
@@ -69,8 +73,10 @@ pub(super) fn data(history: &History, model: &str, shown: &Shown, words: usize) 
             "until": window.until,
             "blocked": window.blocked,
             "open": window.open,
-            "before": window.before,
-            "more": window.before_more,
+            "before": window.before.iter().take(WAYS_MAX).map(|(state, then)| {
+                json!([shorten(state, TEXT_LIMITS[0]), then[then.len().saturating_sub(THEN_MAX)..]])
+            }).collect::<Vec<_>>(),
+            "more": window.before_more + window.before.len().saturating_sub(WAYS_MAX),
         })),
         "steps": shown.steps.iter().take(STEPS_MAX).map(|step| json!([step.from, step.to, step.kind, step.because])).collect::<Vec<_>>(),
     });

@@ -33,7 +33,7 @@ mod transactions;
 
 use std::ops::ControlFlow;
 
-use tenet_histories::{History, Value};
+use tenet_histories::{Header, History, Value};
 
 use crate::budget::{Budget, Meter};
 use crate::{CheckError, Oracle};
@@ -103,8 +103,8 @@ impl Options {
         transactions.saturating_mul(self.edges_per_transaction_max).max(EDGES_MIN)
     }
 
-    fn of(&self, history: &History) -> Options {
-        let denied = history.header.facts.get("real_time") == Some(&Value::Bool(false));
+    pub(crate) fn of(&self, header: &Header) -> Options {
+        let denied = header.facts.get("real_time") == Some(&Value::Bool(false));
         Options { real_time: self.real_time && !denied, ..self.clone() }
     }
 }
@@ -113,14 +113,14 @@ impl Options {
 pub fn check_lists(history: &History, options: &Options) -> Result<Report, CheckError> {
     let mut lists = Lists::default();
     history.events.iter().try_for_each(|event| lists.push(event))?;
-    Ok(lists.finish(&options.of(history)))
+    Ok(lists.finish(&options.of(&history.header)))
 }
 
 /// Judges a history of transactions over registers (rw-register).
 pub fn check_registers(history: &History, options: &Options) -> Result<Report, CheckError> {
     let mut registers = Registers::default();
     history.events.iter().try_for_each(|event| registers.push(event))?;
-    Ok(registers.finish(&options.of(history)))
+    Ok(registers.finish(&options.of(&history.header)))
 }
 
 impl Lists {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use tenet_checker::html;
-use tenet_histories::HistoryError;
+use tenet_checker::{CheckError, html};
+use tenet_histories::{Event, History, HistoryError, What};
 
 use crate::answer::{Answer, Judged, Outcome, table};
-use crate::input::{Input, WasRead, inputs, read};
-use crate::model::{add_facts, choose, judge_as};
+use crate::input::{Events, Input, NoEvent, inputs};
+use crate::model::{Asked, GLANCE_EVENTS, Judge, add_facts, choose};
 use crate::watch::{NoAnswer, Signals, Watch};
 use crate::{INVALID, Judging, Stopped, UNKNOWN, UNUSABLE, complain, say, write_whole};
 
@@ -139,40 +139,66 @@ impl Job {
         Answer { name: input.name(), outcome }
     }
 
-    /// Why it was stopped.
-    fn reason(&self) -> &str {
-        self.signals.reason().unwrap_or("told to stop")
-    }
-
     fn outcome(&self, input: &Input) -> Result<Outcome, Problem> {
         let told = |error: HistoryError| match (&error, input) {
             (HistoryError::Unrecognised { .. }, Input::Found(_)) => Problem::NoHistory,
             _ => Problem::Told(error.to_string()),
         };
-        let mut source = input.open(self.judging.format, &self.signals).map_err(told)?;
-        let (mut history, truncated) = match read(source.as_mut(), &self.signals).map_err(told)? {
-            WasRead::Whole { history, truncated } => (history, truncated),
-            WasRead::Stopped { events } => {
-                return Ok(Outcome::Unknown(format!(
-                    "{}: stopped while reading, after {events} events",
-                    self.reason()
-                )));
+        let source = input.open(self.judging.format, &self.signals).map_err(told)?;
+        let mut events = Events::new(source, &self.signals);
+        let outcome = match self.judge(&mut events) {
+            Ok(judged) => Outcome::Judged(Box::new(judged)),
+            Err(NotJudged::NoEvent(NoEvent::Error(error))) => return Err(told(error)),
+            Err(NotJudged::Problem(problem)) => return Err(Problem::Told(problem)),
+            Err(NotJudged::NoEvent(NoEvent::Stopped)) => {
+                let reason = self.signals.reason().unwrap_or("told to stop");
+                Outcome::Unknown(format!("{reason}: stopped while reading, after {} events", events.count))
             }
         };
-        drop(source);
+        Ok(outcome)
+    }
+
+    fn judge(&self, events: &mut Events<'_>) -> Result<Judged, NotJudged> {
+        let header = events.source.header().clone();
+        let mut history = History { header, events: events.take(GLANCE_EVENTS)? };
+        if let Some(truncated) = events.truncated.as_ref().filter(|_| history.events.is_empty()) {
+            return Err(NotJudged::Problem(truncated.clone()));
+        }
         add_facts(&mut history, &self.judging);
-        if let Some(truncated) = truncated.as_ref().filter(|_| history.events.is_empty()) {
-            return Err(Problem::Told(truncated.clone()));
+        let model = choose(&self.judging, &history).map_err(|stopped| NotJudged::Problem(stopped.to_string()))?;
+        let misread = |error: CheckError| NotJudged::Problem(format!("cannot be read as {}: {error}", model.name));
+        let asked = Asked::new(model, &self.judging, self.memory, &self.signals);
+        let streamed = if self.keep { None } else { Judge::new(&asked, &history.header) };
+        let (mut said, operations) = if let Some(mut judge) = streamed {
+            history.events.drain(..).try_for_each(|event| judge.push(&event)).map_err(misread)?;
+            while let Some(event) = events.next()? {
+                judge.push(&event).map_err(misread)?;
+            }
+            self.signals.checking(0, 0);
+            judge.finish(&asked)
+        } else {
+            history.events.extend(events.take(usize::MAX)?);
+            self.signals.checking(0, 0);
+            let said = asked.judge(&history).map_err(misread)?;
+            let is_invoke = |event: &&Event| matches!(event.what, What::Invoke { .. });
+            (said, history.events.iter().filter(is_invoke).count())
+        };
+        if let Some(reason) = self.signals.reason().filter(|_| said.shown.verdict == "unknown") {
+            said.shown.explanation = format!("{reason}: {}", said.shown.explanation);
         }
-        let model = choose(&self.judging, &history).map_err(|stopped| Problem::Told(stopped.to_string()))?;
-        let said = judge_as(model, &history, &self.judging, self.memory, &self.signals);
-        let mut said = said.map_err(|error| Problem::Told(format!("cannot be read as {}: {error}", model.name)))?;
-        if said.shown.verdict == "unknown" && self.signals.is_stopped() {
-            said.shown.explanation = format!("{}: {}", self.reason(), said.shown.explanation);
-        }
-        let operations = history.operations().map_or(0, |operations| operations.len());
-        let history = self.keep.then_some(history);
-        Ok(Outcome::Judged(Box::new(Judged { model, operations, said, truncated, history })))
+        let truncated = events.truncated.clone();
+        Ok(Judged { model, operations, said, truncated, history: self.keep.then_some(history) })
+    }
+}
+
+enum NotJudged {
+    NoEvent(NoEvent),
+    Problem(String),
+}
+
+impl From<NoEvent> for NotJudged {
+    fn from(none: NoEvent) -> NotJudged {
+        NotJudged::NoEvent(none)
     }
 }
 

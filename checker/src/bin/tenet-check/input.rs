@@ -5,7 +5,7 @@ use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tenet_histories::{Event, Format, History, HistoryError, Source};
+use tenet_histories::{Event, Format, HistoryError, Source};
 
 use crate::Stopped;
 use crate::watch::Signals;
@@ -121,28 +121,54 @@ fn is_etcd_client(path: &Path) -> bool {
     is_client && path.join("operations.json").is_file()
 }
 
-pub enum WasRead {
-    Whole { history: History, truncated: Option<String> },
-    Stopped { events: usize },
+/// Events one by one, until there are no more or it is told to stop.
+pub struct Events<'s> {
+    pub source: Box<dyn Source>,
+    signals: &'s Signals,
+    /// How many there were.
+    pub count: usize,
+    /// How the file ends, if it was cut short.
+    pub truncated: Option<String>,
 }
 
-/// Reads all events, unless it is told to stop.
-pub fn read(source: &mut dyn Source, signals: &Signals) -> Result<WasRead, HistoryError> {
-    let mut events: Vec<Event> = Vec::new();
-    let mut truncated = None;
-    loop {
-        if signals.is_stopped() {
-            return Ok(WasRead::Stopped { events: events.len() });
+pub enum NoEvent {
+    Stopped,
+    Error(HistoryError),
+}
+
+impl<'s> Events<'s> {
+    pub fn new(source: Box<dyn Source>, signals: &'s Signals) -> Events<'s> {
+        Events { source, signals, count: 0, truncated: None }
+    }
+
+    pub fn next(&mut self) -> Result<Option<Event>, NoEvent> {
+        if self.signals.is_stopped() {
+            return Err(NoEvent::Stopped);
         }
-        match source.next_event() {
-            Ok(Some(event)) => events.push(event),
-            Ok(None) => break,
-            Err(error) if error.is_cut_short() => {
-                truncated = Some(error.to_string());
-                break;
+        if self.truncated.is_some() {
+            return Ok(None);
+        }
+        match self.source.next_event() {
+            Ok(event) => {
+                self.count += usize::from(event.is_some());
+                Ok(event)
             }
-            Err(error) => return Err(error),
+            Err(error) if error.is_cut_short() => {
+                self.truncated = Some(error.to_string());
+                Ok(None)
+            }
+            Err(error) => Err(NoEvent::Error(error)),
         }
     }
-    Ok(WasRead::Whole { history: History { header: source.header().clone(), events }, truncated })
+
+    /// So many more, or all that are left.
+    pub fn take(&mut self, count: usize) -> Result<Vec<Event>, NoEvent> {
+        let mut events = Vec::new();
+        while events.len() < count
+            && let Some(event) = self.next()?
+        {
+            events.push(event);
+        }
+        Ok(events)
+    }
 }

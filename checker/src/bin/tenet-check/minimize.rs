@@ -10,7 +10,7 @@ use tenet_histories::{Format, WriteOptions, write_as};
 use crate::answer::{Answer, Judged, Outcome};
 use crate::check::Job;
 use crate::input::{Input, inputs};
-use crate::model::judge_as;
+use crate::model::Asked;
 use crate::watch::{NoAnswer, Watch};
 use crate::{Judging, Stopped, UNKNOWN, UNUSABLE, complain, write_whole};
 
@@ -103,12 +103,12 @@ impl Job {
         };
         let model = judged.model;
         // Told to stop, a check says unknown, which is not the same anomaly: what was found so far stays.
-        let judging = Judging { timeout: None, ..self.judging.clone() };
+        let asked = Asked::new(model, &self.judging, self.memory, &self.signals);
         let mut shows = |part: &_| {
             if self.signals.is_stopped() {
                 return Shows::Stop;
             }
-            match judge_as(model, part, &judging, self.memory, &self.signals) {
+            match asked.judge(part) {
                 Ok(said) if said.class.as_ref() == Some(&class) => Shows::Yes,
                 _ => Shows::No,
             }
@@ -117,7 +117,7 @@ impl Job {
         let Some(minimal) = minimal else {
             return Err(format!("{}: {class} is not about operations alone", answer.name).into());
         };
-        let said = judge_as(model, &minimal.history, &judging, self.memory, &Arc::default())?;
+        let said = Asked::new(model, &self.judging, self.memory, &Arc::default()).judge(&minimal.history)?;
         let operations = minimal.operations.len();
         let judged = Judged { model, operations, said, truncated: None, history: None };
         let answer = Answer { name: "what is left".to_string(), outcome: Outcome::Judged(Box::new(judged)) };

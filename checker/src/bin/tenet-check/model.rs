@@ -5,15 +5,16 @@ use std::sync::Arc;
 use tenet_checker::budget::Budget;
 use tenet_checker::html::Shown;
 use tenet_checker::isolation::Level;
-use tenet_checker::models::{self, Levels, MODELS, Model, Options, Told};
-use tenet_checker::{CheckError, Finding, Oracle, alarms, timestamps};
-use tenet_histories::{Event, History, Value, What, workloads};
+use tenet_checker::isolation::stamped::{self, Stamped, StampedReport};
+use tenet_checker::models::{self, Levels, MODELS, Model, Options, Stream, Told};
+use tenet_checker::{CheckError, Finding, Oracle, Verdict, alarms};
+use tenet_histories::{Event, Header, History, Value, What, workloads};
 
 use crate::watch::Signals;
 use crate::{Judging, Stopped};
 
 /// So many events are looked at to tell how a history is written.
-const GLANCE_EVENTS: usize = 2000;
+pub const GLANCE_EVENTS: usize = 2000;
 
 /// What was said of a history, in the words of whoever said it.
 #[derive(Clone, Debug)]
@@ -112,49 +113,90 @@ pub fn add_facts(history: &mut History, judging: &Judging) {
     history.header.facts.extend(judging.facts.iter().cloned());
 }
 
-/// Judges a history that has its facts.
-pub fn judge_as(
-    model: &Model,
-    history: &History,
-    judging: &Judging,
-    memory: Option<usize>,
-    signals: &Arc<Signals>,
-) -> Result<Said, CheckError> {
-    let stop = signals.clone();
-    let mut budget = Budget { stop: Some(Arc::new(move || stop.is_stopped())), ..Budget::default() };
-    if let Some(memory) = memory {
-        budget.bytes_max = memory;
-    }
-    if judging.timeout.is_some() {
-        budget.steps_max = u64::MAX;
-    }
-    signals.checking(0, 0);
-    let reporter = signals.clone();
-    let options = Options {
-        initial: judging.init.clone(),
-        level: judging.level,
-        budget,
-        progress: Some(Arc::new(move |so_far| reporter.checking(so_far.levels_done, so_far.levels))),
-    };
-    let level = has_levels(model).then(|| judging.level.unwrap_or(Level::StrictSerializable));
-    let mut said = of(model.check(history, &options)?.as_ref(), level);
-    // What no model asks about, but any history may show.
-    let is_stamped = history.events.iter().any(|event| match &event.what {
-        What::Complete { completion, .. } => completion.commit_timestamp.or(completion.read_timestamp).is_some(),
-        _ => false,
-    });
-    let stamps = if is_stamped { Some(timestamps::check(history)?) } else { None };
-    for verdict in stamps.into_iter().chain([alarms(history)]) {
-        let is_graver = match verdict.finding {
-            Finding::Valid => false,
-            Finding::Invalid { .. } => said.shown.verdict != "INVALID",
-            Finding::Unknown { .. } => said.shown.verdict == "valid",
-        };
-        if is_graver {
-            said = of(&verdict, level);
+/// A model, and all that it is asked with.
+pub struct Asked {
+    model: &'static Model,
+    options: Options,
+    level: Option<Level>,
+}
+
+impl Asked {
+    pub fn new(model: &'static Model, judging: &Judging, memory: Option<usize>, signals: &Arc<Signals>) -> Asked {
+        let (stop, reporter) = (signals.clone(), signals.clone());
+        let mut budget = Budget { stop: Some(Arc::new(move || stop.is_stopped())), ..Budget::default() };
+        if let Some(memory) = memory {
+            budget.bytes_max = memory;
         }
+        if judging.timeout.is_some() {
+            budget.steps_max = u64::MAX;
+        }
+        let options = Options {
+            initial: judging.init.clone(),
+            level: judging.level,
+            budget,
+            progress: Some(Arc::new(move |so_far| reporter.checking(so_far.levels_done, so_far.levels))),
+        };
+        let level = has_levels(model).then(|| judging.level.unwrap_or(Level::StrictSerializable));
+        Asked { model, options, level }
     }
-    Ok(said)
+
+    /// Judges a history that has its facts.
+    pub fn judge(&self, history: &History) -> Result<Said, CheckError> {
+        let mut stamped = Stamped::new(&stamped::Options::default());
+        history.events.iter().try_for_each(|event| stamped.push(event))?;
+        let told = self.model.check(history, &self.options)?;
+        Ok(self.together(told.as_ref(), stamped.finish(), alarms(history)))
+    }
+
+    /// What the model says, unless something graver was found that no model asks about.
+    fn together(&self, told: &dyn Told, stamps: StampedReport, alarms: Verdict) -> Said {
+        let mut said = of(told, self.level);
+        let stamps = stamps.verdict(self.level.unwrap_or(Level::StrictSerializable));
+        for verdict in [stamps, alarms] {
+            let is_graver = match verdict.finding {
+                Finding::Valid => false,
+                Finding::Invalid { .. } => said.shown.verdict != "INVALID",
+                Finding::Unknown { .. } => said.shown.verdict == "valid",
+            };
+            if is_graver {
+                said = of(&verdict, self.level);
+            }
+        }
+        said
+    }
+}
+
+/// The same, event by event.
+pub struct Judge {
+    model: Box<dyn Stream>,
+    stamped: Stamped,
+    /// Nothing but alarms: they are few.
+    alarms: History,
+    operations: usize,
+}
+
+impl Judge {
+    /// None: the model wants to see the whole history.
+    pub fn new(asked: &Asked, header: &Header) -> Option<Judge> {
+        let model = asked.model.stream(header, &asked.options)?;
+        let stamped = Stamped::new(&stamped::Options::default());
+        Some(Judge { model, stamped, alarms: History::default(), operations: 0 })
+    }
+
+    pub fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        self.operations += usize::from(matches!(event.what, What::Invoke { .. }));
+        if matches!(event.what, What::Alarm(_)) {
+            self.alarms.events.push(event.clone());
+        }
+        self.model.push(event)?;
+        self.stamped.push(event)
+    }
+
+    /// What was said, and of how many operations.
+    pub fn finish(self, asked: &Asked) -> (Said, usize) {
+        let said = asked.together(self.model.finish().as_ref(), self.stamped.finish(), alarms(&self.alarms));
+        (said, self.operations)
+    }
 }
 
 fn of(told: &dyn Told, level: Option<Level>) -> Said {
