@@ -103,3 +103,15 @@ pub fn micros<'a>(operation: &'a Operation<'_>) -> impl Iterator<Item = [&'a Val
         [name, key, value]
     })
 }
+
+/// A read of a range, of keys that are numbers, as one of each key: nil where it was not there.
+pub fn each_key<'a>([name, key, value]: [&'a Value; 3]) -> Vec<[Value; 3]> {
+    let Some([Value::Int(low), Value::Int(high)]) = key.as_list() else {
+        return vec![[name, key, value].map(Value::clone)];
+    };
+    let there = |key: i64| {
+        let mut pairs = value.as_list().unwrap_or_default().iter().map(|pair| pair.as_list().unwrap());
+        pairs.find(|pair| pair[0] == key.into()).map_or(Value::Nil, |pair| pair[1].clone())
+    };
+    (*low..=*high).map(|key| ["r".into(), key.into(), there(key)]).collect()
+}

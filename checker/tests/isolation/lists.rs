@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tenet_checker::isolation::{Anomaly, Level, Options, Report, check_lists};
 use tenet_histories::{Event, History, Operation, Value, What};
 
-use crate::brute_force::{LEVELS, State, has_execution, micros};
+use crate::brute_force::{LEVELS, State, each_key, has_execution, micros};
 use crate::small::{KEYS, list_history, plans};
 use crate::verify::verify;
 
@@ -18,7 +18,7 @@ impl State for Lists {
     fn apply(&self, operation: &Operation<'_>, last: &Lists) -> Option<Lists> {
         let (mut own, mut next) = (self.clone(), last.clone());
         let mut has_written = [false; KEYS as usize];
-        for [name, key, value] in micros(operation) {
+        for [name, key, value] in micros(operation).flat_map(each_key) {
             let key = key.as_int().unwrap() as usize;
             if name.as_text() == Some("append") {
                 own[key].push(value.clone());
@@ -27,7 +27,7 @@ impl State for Lists {
             } else if operation.is_ok() {
                 // What it wrote and reads again is a version, which its append makes of the one before.
                 let is_version = !has_written[key] || own[key] == next[key];
-                if value.as_list().unwrap() != &own[key][..] || !is_version {
+                if value.as_list().unwrap_or_default() != &own[key][..] || !is_version {
                     return None;
                 }
             }
@@ -146,8 +146,22 @@ fn rename(value: &mut Value) {
     let Value::List(micros) = value else { return };
     for micro in micros {
         let Value::List(parts) = micro else { unreachable!() };
-        parts[1] = Value::Text(format!("list {}", 9 - parts[1].as_int().unwrap()));
+        if parts[0].as_text() == Some("rr") {
+            parts[1] = Value::List(parts[1].as_list().unwrap().iter().map(renamed).collect());
+            let Value::List(pairs) = &mut parts[2] else { continue };
+            for pair in pairs {
+                let Value::List(pair) = pair else { unreachable!() };
+                pair[0] = renamed(&pair[0]);
+            }
+        } else {
+            parts[1] = renamed(&parts[1]);
+        }
     }
+}
+
+/// In the same order, so that a range stays what it is.
+fn renamed(key: &Value) -> Value {
+    Value::Text(format!("list {}", 3 + key.as_int().unwrap()))
 }
 
 fn names(report: &Report) -> (Vec<String>, Vec<Level>) {

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use tenet_checker::isolation::{Level, Options, RegisterKeys, check_registers};
 use tenet_histories::{Operation, Value};
 
-use crate::brute_force::{LEVELS, State, has_execution, micros};
+use crate::brute_force::{LEVELS, State, each_key, has_execution, micros};
 use crate::small::{KEYS, plans, register_history};
 use crate::verify::verify;
 
@@ -13,11 +13,11 @@ type Registers = [Value; KEYS as usize];
 impl State for Registers {
     fn apply(&self, operation: &Operation<'_>, last: &Registers) -> Option<Registers> {
         let (mut own, mut next) = (self.clone(), last.clone());
-        for [name, key, value] in micros(operation) {
+        for [name, key, value] in micros(operation).flat_map(each_key) {
             let key = key.as_int().unwrap() as usize;
             if name.as_text() == Some("w") {
-                (own[key], next[key]) = (value.clone(), value.clone());
-            } else if operation.is_ok() && *value != own[key] {
+                (own[key], next[key]) = (value.clone(), value);
+            } else if operation.is_ok() && value != own[key] {
                 return None;
             }
         }

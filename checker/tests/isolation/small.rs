@@ -5,7 +5,8 @@ use tenet_histories::{Call, Completion, Event, Header, History, Outcome, Process
 
 pub const KEYS: i64 = 2;
 
-/// A transaction drawn before its reads are answered: (appends?, key); how it ends; and its lies.
+/// A transaction drawn before its reads are answered: (appends?, key), where the key beyond all stands for a read of all
+/// of them; how it ends; and its lies.
 pub type Plan = (Vec<(bool, i64)>, Outcome, Vec<u8>);
 
 pub fn append(key: i64, element: i64) -> Value {
@@ -70,6 +71,21 @@ pub fn list_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> Hist
         let (mut asked, mut answered) = (Vec::new(), Vec::new());
         let mut own = lists.clone();
         for ((appends, key), lie) in plan.iter().zip(lies) {
+            let behind = if *lie < 200 { 0 } else { usize::from(lie % 3) };
+            let is_range = *key == KEYS && !appends;
+            if is_range {
+                let range = Value::from(vec![0, KEYS - 1]);
+                let there = own
+                    .iter()
+                    .enumerate()
+                    .map(|(key, list)| (key as i64, list[..list.len().saturating_sub(behind)].to_vec()));
+                let pairs = there.filter(|(_, list)| !list.is_empty());
+                let pairs: Vec<Value> = pairs.map(|(key, list)| Value::List(vec![key.into(), list.into()])).collect();
+                asked.push(Value::List(vec!["rr".into(), range.clone(), Value::Nil]));
+                answered.push(Value::List(vec!["rr".into(), range, Value::List(pairs)]));
+                continue;
+            }
+            let key = &(key % KEYS);
             let list = &mut own[*key as usize];
             if *appends {
                 element += 1;
@@ -77,7 +93,6 @@ pub fn list_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> Hist
                 asked.push(append(*key, element));
                 answered.push(append(*key, element));
             } else {
-                let behind = if *lie < 200 { 0 } else { usize::from(lie % 3) };
                 let seen = list[..list.len() - behind.min(list.len())].to_vec();
                 asked.push(read(*key, Value::Nil));
                 answered.push(read(*key, seen.into()));
@@ -114,12 +129,24 @@ pub fn register_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> 
             if parts[0].as_text() == Some("append") {
                 parts[0] = "w".into();
             }
-            if let Value::List(list) = &parts[2] {
-                parts[2] = list.last().cloned().unwrap_or(Value::Nil);
+            let is_range = parts[0].as_text() == Some("rr");
+            if let Value::List(pairs) = &mut parts[2]
+                && is_range
+            {
+                for pair in pairs {
+                    let Value::List(pair) = pair else { unreachable!() };
+                    pair[1] = last_of(&pair[1]);
+                }
+            } else if let Value::List(_) = &parts[2] {
+                parts[2] = last_of(&parts[2]);
             }
         }
     }
     history
+}
+
+fn last_of(list: &Value) -> Value {
+    list.as_list().unwrap().last().cloned().unwrap_or(Value::Nil)
 }
 
 pub fn outcomes() -> impl Strategy<Value = Outcome> {
@@ -128,7 +155,7 @@ pub fn outcomes() -> impl Strategy<Value = Outcome> {
 
 pub fn plans() -> impl Strategy<Value = (Vec<usize>, Vec<Plan>)> {
     (1usize..6).prop_flat_map(|count| {
-        let micros = prop::collection::vec((any::<bool>(), 0..KEYS), 1..5);
+        let micros = prop::collection::vec((any::<bool>(), 0..=KEYS), 1..5);
         let plans = prop::collection::vec((micros, outcomes(), prop::collection::vec(any::<u8>(), 5)), count);
         (Just((0..count).chain(0..count).collect::<Vec<_>>()).prop_shuffle(), plans)
     })

@@ -3,7 +3,7 @@
 use tenet_checker::isolation::{Anomaly, Because, Cycle, Kind, Later, Report, Shape, Source};
 use tenet_histories::{History, Operation, Outcome, Value};
 
-use crate::brute_force::micros;
+use crate::brute_force::{each_key, micros};
 
 pub fn verify(history: &History, report: &Report) {
     let operations = history.operations().unwrap();
@@ -35,11 +35,13 @@ impl Facts<'_> {
             }
             Anomaly::Internal { who, .. } => self.contradicts_itself(&self.operations[who.operation]),
             Anomaly::FutureRead { who, key, value } => {
-                let operation = &self.operations[who.operation];
-                let written =
-                    micros(operation).position(|[name, of, v]| is_write(name) && of == key && *v == (*value).into());
-                let read = micros(operation)
-                    .position(|[name, of, list]| is("r", name) && of == key && ints(list).contains(value));
+                let steps = steps(&self.operations[who.operation]);
+                let of_key = |name: &str| {
+                    let at =
+                        |[of, other, there]: &[Value; 3]| is(name, of) && other == key && ints(there).contains(value);
+                    steps.iter().position(at)
+                };
+                let (read, written) = (of_key("r"), of_key("append").or(of_key("w")));
                 read.unwrap() < written.unwrap()
             }
             Anomaly::G1a { reader, writer, key, value } => {
@@ -146,7 +148,8 @@ impl Facts<'_> {
         match &later.source {
             Source::Initial => later.earlier.is_none() && later.later.is_some(),
             Source::WroteAfterRead { operation } => {
-                let names: Vec<_> = micros(&self.operations[*operation]).filter(|[_, of, _]| *of == key).collect();
+                let names: Vec<_> =
+                    steps(&self.operations[*operation]).into_iter().filter(|[_, of, _]| of == key).collect();
                 let read = names.iter().position(|[name, _, value]| is("r", name) && value.as_int() == later.earlier);
                 let wrote = names.iter().position(|[name, _, value]| is("w", name) && value.as_int() == later.later);
                 read.zip(wrote).is_some_and(|(read, wrote)| read < wrote)
@@ -228,33 +231,30 @@ impl Facts<'_> {
 
     /// Some read is not what the transaction had read and appended before.
     fn contradicts_itself(&self, operation: &Operation<'_>) -> bool {
-        let all: Vec<_> = micros(operation).collect();
+        let all = steps(operation);
         (0..all.len()).any(|at| {
-            let [name, key, value] = all[at];
-            let earlier = all[..at].iter().filter(|[_, of, _]| *of == key);
+            let [name, key, value] = &all[at];
             let (mut known, mut own) = (None, Vec::new());
-            for [name, _, value] in earlier {
+            for [name, _, value] in all[..at].iter().filter(|[_, of, _]| of == key) {
                 if is("append", name) {
                     own.push(value.as_int().unwrap());
                 } else {
                     (known, own) = (Some(ints(value)), Vec::new());
                 }
             }
-            // A read of a range tells of each key.
-            let there = |of: &Value| {
-                let pairs = value.as_list().unwrap().iter().map(|pair| pair.as_list().unwrap());
-                pairs.filter(|pair| pair[0] == *of).map(|pair| ints(&pair[1])).next().unwrap_or_default()
-            };
-            let missing = |of: &[&Value; 3]| is_write(of[0]) && !there(of[1]).contains(&of[2].as_int().unwrap());
             let found = ints(value);
-            is("rr", name) && all[..at].iter().any(missing)
-                || is("r", name)
-                    && match known {
-                        Some(known) => found != [known, own].concat(),
-                        None => !found.ends_with(&own),
-                    }
+            is("r", name)
+                && match known {
+                    Some(known) => found != [known, own].concat(),
+                    None => !found.ends_with(&own),
+                }
         })
     }
+}
+
+/// What a transaction did, key by key.
+fn steps(operation: &Operation<'_>) -> Vec<[Value; 3]> {
+    micros(operation).flat_map(each_key).collect()
 }
 
 fn is(wanted: &str, name: &Value) -> bool {
