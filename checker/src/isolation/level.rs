@@ -15,6 +15,9 @@
 //! Levels with the prefix *strong session* also keep the order of each client's transactions, those with *strong* real time.
 //! What is not a cycle (an aborted read, say) is forbidden from some level on; see [`super::Anomaly::floor`].
 //!
+//! Absent: levels whose definitions need more than the shape of a cycle and are asked for by nobody (update serializability,
+//! forward consistent view, monotonic view, PRAM).
+//!
 //! Invariant
 //!  L1  What a level forbids, each stronger level forbids (a test tries all shapes).
 

@@ -165,7 +165,7 @@ impl<'a> ListOrder<'a> {
     }
 
     /// The first appends to the keys of a range that were not there.
-    fn missed_in_range(&self, range: &Range, mut append: impl FnMut(u32, u32) -> ControlFlow<()>) -> ControlFlow<()> {
+    fn missed_in_range<B>(&self, range: &Range, mut append: impl FnMut(u32, u32) -> ControlFlow<B>) -> ControlFlow<B> {
         let found = &self.lists.reads_of(range.by)[range.reads.start as usize..range.reads.end as usize];
         let mut found: Vec<u32> = found.iter().map(|read| read.key).collect();
         found.sort_unstable();
@@ -325,15 +325,11 @@ impl Dependencies for ListOrder<'_> {
                 Some(Because::MissedInList { key, last, next, unread })
             }),
             Kind::PredicateReadWrite => lists.ranges.iter().filter(|range| range.by == from).find_map(|range| {
-                let mut found = None;
-                let _ = self.missed_in_range(range, |key, next| match self.by(next) == to {
-                    true => {
-                        found = Some((key, next));
-                        ControlFlow::Break(())
-                    }
+                let first = self.missed_in_range(range, |key, next| match self.by(next) == to {
+                    true => ControlFlow::Break((key, next)),
                     false => ControlFlow::Continue(()),
                 });
-                let (key, next) = found?;
+                let (key, next) = first.break_value()?;
                 let (low, high) = (range.low.clone(), range.high.clone());
                 Some(Because::MissedInRange { key: name(key), low, high, next: self.element(next) })
             }),

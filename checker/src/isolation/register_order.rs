@@ -289,7 +289,7 @@ impl<'a> RegisterOrder<'a> {
     }
 
     /// The first writes to the keys of a range that were not there.
-    fn missed_in_range(&self, range: &Range, mut write: impl FnMut(u32, u32) -> ControlFlow<()>) -> ControlFlow<()> {
+    fn missed_in_range<B>(&self, range: &Range, mut write: impl FnMut(u32, u32) -> ControlFlow<B>) -> ControlFlow<B> {
         let found = &self.registers.reads_of(range.by)[range.reads.start as usize..range.reads.end as usize];
         let mut found: Vec<u32> = found.iter().map(|read| read.key).collect();
         found.sort_unstable();
@@ -433,15 +433,11 @@ impl Dependencies for RegisterOrder<'_> {
                 Some(Because::MissedInRegister { key: name(read.key), read: read_value, next: value(next), order })
             }),
             Kind::PredicateReadWrite => registers.ranges.iter().filter(|range| range.by == from).find_map(|range| {
-                let mut found = None;
-                let stopped = self.missed_in_range(range, |key, next| match self.by(next) == to {
-                    true => {
-                        found = Some((key, next));
-                        ControlFlow::Break(())
-                    }
+                let first = self.missed_in_range(range, |key, next| match self.by(next) == to {
+                    true => ControlFlow::Break((key, next)),
                     false => ControlFlow::Continue(()),
                 });
-                let (key, next) = found.filter(|_| stopped.is_break())?;
+                let (key, next) = first.break_value()?;
                 let (low, high) = (range.low.clone(), range.high.clone());
                 Some(Because::MissedInRange { key: name(key), low, high, next: value(next) })
             }),

@@ -105,7 +105,7 @@ pub fn micros<'a>(operation: &'a Operation<'_>) -> impl Iterator<Item = [&'a Val
 }
 
 /// A read of a range, of keys that are numbers, as one of each key: nil where it was not there.
-pub fn each_key<'a>([name, key, value]: [&'a Value; 3]) -> Vec<[Value; 3]> {
+pub fn each_key([name, key, value]: [&Value; 3]) -> Vec<[Value; 3]> {
     let Some([Value::Int(low), Value::Int(high)]) = key.as_list() else {
         return vec![[name, key, value].map(Value::clone)];
     };
