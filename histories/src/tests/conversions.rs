@@ -223,6 +223,20 @@ fn a_crashed_process_moves_on() {
     assert_eq!(processes(&told, None), expected);
 }
 
+/// H1, whatever the file says: the order stands, and a time that is none is kept beside and written again.
+#[test]
+fn a_time_that_goes_back_is_kept_beside() {
+    let times = ["5", "3", "-1", "6", "6", "9"];
+    let op = |time: &&str| format!("{{:type :info, :f :kill, :value nil, :process :nemesis, :time {time}}}\n");
+    let text: String = times.iter().map(op).collect();
+    let history = history_of(text.as_bytes(), Format::JepsenEdn);
+    let found: Vec<_> = history.events.iter().map(|event| (event.time_ns, event.extra.get("time").cloned())).collect();
+    let beside = |time: i64| Some(Value::Int(time));
+    let expected = [(5, None), (6, beside(3)), (7, beside(-1)), (8, beside(6)), (9, beside(6)), (9, None)];
+    assert_eq!(found, expected);
+    assert_eq!(text_of(&history, Format::JepsenEdn), text);
+}
+
 /// Whatever a nemesis does, it is called the same when it is written again.
 #[test]
 fn what_a_nemesis_does_keeps_its_name() {
