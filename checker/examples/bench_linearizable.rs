@@ -37,7 +37,7 @@ struct Workload {
     values: u64,
     /// With compare-and-set.
     swaps: bool,
-    /// One read near the end tells the first value, or where values are few the next one: that may be possible all the same.
+    /// One read near the end tells the value written first, or where values are few the next one: that may be possible all the same.
     lie: bool,
     /// So many histories, of which the time is told for one.
     histories: u64,
@@ -98,8 +98,8 @@ const WORKLOADS: &[Workload] = &[
 #[derive(Clone, Default)]
 struct Object {
     value: i64,
-    /// What the value was before.
-    old: i64,
+    /// The value that was written first.
+    first: i64,
     text: String,
     list: VecDeque<i64>,
     held: bool,
@@ -114,11 +114,12 @@ impl Object {
             ("read", Value::Bool(true)) => Value::List(Vec::new()),
             ("read", _) => self.value.into(),
             ("write", value) => {
-                (self.old, self.value) = (self.value, int(value));
+                self.value = int(value);
+                self.first = if self.first == 0 { self.value } else { self.first };
                 Value::Nil
             }
             ("cas", Value::List(values)) if int(&values[0]) == self.value => {
-                (self.old, self.value) = (self.value, int(&values[1]));
+                self.value = int(&values[1]);
                 true.into()
             }
             ("cas", _) => return None,
@@ -128,7 +129,7 @@ impl Object {
                 Value::Nil
             }
             ("inc", _) => {
-                (self.old, self.value) = (self.value, self.value + 1);
+                self.value += 1;
                 Value::Nil
             }
             ("append" | "add" | "enqueue", value) => {
@@ -206,7 +207,7 @@ impl Workload {
                             Some(_) if lie && call.function == "read" && asked * 10 > self.operations * 9 => {
                                 lie = false;
                                 let another = (object.value + 1) % self.values.max(1) as i64;
-                                Completion::ok(if self.values == 0 { 1.into() } else { another.into() })
+                                Completion::ok(if self.values == 0 { object.first.into() } else { another.into() })
                             }
                             Some(Value::Int(0)) if matches!(self.kind, Kind::Set | Kind::Log) => {
                                 Completion::ok(Value::List(Vec::new()))

@@ -809,7 +809,9 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         }
         if flags & HELPED == 0 {
             self.nodes[node as usize].flags |= HELPED;
-            if self.take_any(node, &at, returning, true) {
+            // Where it is possible already nothing helps it.
+            let is_possible = self.world.allows(at.state, self.world.call_of[returning as usize]);
+            if !is_possible && self.take_any(node, &at, returning, true) {
                 self.queue(node, false);
                 return;
             }
