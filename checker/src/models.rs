@@ -8,6 +8,7 @@ use std::fmt;
 use tenet_histories::{Event, Header, History, Value, What, workloads};
 
 use crate::budget::Budget;
+use crate::checks::causal::Level;
 use crate::checks::{self, bank};
 use crate::html::Shown;
 use crate::linearizable::{self, Kind};
@@ -206,6 +207,17 @@ fn linear(kind: Kind, history: &History, options: &Options) -> Result<Box<dyn To
     linearizable::check(history, &linearizable::Options { kind, initial, pairs, budget, progress }).map(told)
 }
 
+const REGISTERS: &[&str] = &["read", "write", "cas", "txn"];
+
+fn initial(history: &History, options: &Options) -> Value {
+    options.initial.clone().or_else(|| history.header.facts.get("initial").cloned()).unwrap_or_default()
+}
+
+fn causal(level: Level, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
+    let (initial, budget) = (initial(history, options), options.budget.clone());
+    checks::causal::check(history, &checks::causal::Options { level, initial, budget }).map(told)
+}
+
 fn isolated(options: &Options) -> isolation::Options {
     let default = isolation::Options::default();
     isolation::Options { level: options.level.unwrap_or(default.level), budget: options.budget.clone(), ..default }
@@ -358,5 +370,36 @@ pub const MODELS: &[Model] = &[
         functions: &["generate"],
         by_name_only: false,
         check: |history, _| checks::unique_ids::check(history).map(told),
+    },
+    Model {
+        name: "session",
+        promise: "each client reads its writes and sees the database move forward",
+        functions: REGISTERS,
+        by_name_only: true,
+        check: |history, options| {
+            let (initial, budget) = (initial(history, options), options.budget.clone());
+            checks::session::check(history, &checks::session::Options { initial, budget }).map(told)
+        },
+    },
+    Model {
+        name: "causal",
+        promise: "whoever sees an effect sees its causes",
+        functions: REGISTERS,
+        by_name_only: true,
+        check: |history, options| causal(Level::Causal, history, options),
+    },
+    Model {
+        name: "causal-convergence",
+        promise: "whoever sees an effect sees its causes, and conflicts are settled alike for all",
+        functions: REGISTERS,
+        by_name_only: true,
+        check: |history, options| causal(Level::Convergent, history, options),
+    },
+    Model {
+        name: "causal-memory",
+        promise: "each client sees all it does in one order of causes",
+        functions: REGISTERS,
+        by_name_only: true,
+        check: |history, options| causal(Level::Memory, history, options),
     },
 ];

@@ -69,6 +69,8 @@ fn every_history_gets_its_verdict() {
         Oracle::Counter,
         Oracle::UniqueIds,
         Oracle::Queue,
+        Oracle::Session,
+        Oracle::Causal,
     ];
     for oracle in by_history {
         assert!(found_by.contains(&oracle), "no history that {oracle} finds invalid");

@@ -9,9 +9,12 @@
 //!  K3  Of each kind of violation the first [`KEPT`] are kept and all are counted, so that a broken run stays readable.
 //!  K4  What could not be judged is said: it is unknown, never valid.
 
+pub mod accesses;
 pub mod bank;
+pub mod causal;
 pub mod counter;
 pub mod queue;
+pub mod session;
 pub mod set;
 pub mod unique_ids;
 

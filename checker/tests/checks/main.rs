@@ -1,9 +1,11 @@
 //! The checks of one promise each, against slow obvious ones on small random histories.
 
 mod bank;
+mod causal;
 mod counter;
 mod queue;
 mod random;
 mod registry;
+mod session;
 mod set;
 mod unique_ids;

@@ -34,7 +34,8 @@ pub fn call(function: &'static str, key: impl Into<Value>, value: impl Into<Valu
 pub const NIL: Value = Value::Nil;
 
 /// A history of that many clients: `ask` says what is asked next, `answer` what an operation that is ok answers. At most
-/// `calls_max` operations; each process stops after an unknown outcome, as Jepsen's do.
+/// `calls_max` operations; a process may stop after an unknown outcome, as
+/// Jepsen's do, or go on.
 pub fn history<S: Default>(
     bytes: &[u8],
     clients: u32,
@@ -60,12 +61,12 @@ pub fn history<S: Default>(
                 What::Invoke { process, call }
             }
             Some(call) => {
-                let completion = match choices.below(8) {
+                let completion = match choices.below(12) {
                     0 => Completion::new(Outcome::Fail),
                     1 => Completion::new(Outcome::Unknown),
                     _ => Completion::ok(answer(&mut state, &mut choices, &call)),
                 };
-                ended[client] = completion.outcome == Outcome::Unknown;
+                ended[client] = completion.outcome == Outcome::Unknown && choices.below(2) == 0;
                 What::Complete { process, completion }
             }
         };
