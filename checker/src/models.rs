@@ -402,4 +402,18 @@ pub const MODELS: &[Model] = &[
         by_name_only: true,
         check: |history, options| causal(Level::Memory, history, options),
     },
+    Model {
+        name: "leases",
+        promise: "a lock has one holder at a time, and its tokens fence off earlier ones",
+        functions: &["acquire", "renew", "release", "use"],
+        by_name_only: true,
+        check: |history, _| checks::leases::check(history, &checks::leases::Options::of(history)).map(told),
+    },
+    Model {
+        name: "partition-log",
+        promise: "records keep their offsets, and consumers get them all in order",
+        functions: &["send", "poll", "assign", "subscribe", "txn"],
+        by_name_only: false,
+        check: |history, _| checks::log::check(history).map(told),
+    },
 ];

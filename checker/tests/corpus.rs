@@ -71,6 +71,8 @@ fn every_history_gets_its_verdict() {
         Oracle::Queue,
         Oracle::Session,
         Oracle::Causal,
+        Oracle::Leases,
+        Oracle::Log,
     ];
     for oracle in by_history {
         assert!(found_by.contains(&oracle), "no history that {oracle} finds invalid");

@@ -13,6 +13,8 @@ pub mod accesses;
 pub mod bank;
 pub mod causal;
 pub mod counter;
+pub mod leases;
+pub mod log;
 pub mod queue;
 pub mod session;
 pub mod set;

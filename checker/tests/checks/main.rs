@@ -3,6 +3,8 @@
 mod bank;
 mod causal;
 mod counter;
+mod leases;
+mod log;
 mod queue;
 mod random;
 mod registry;
