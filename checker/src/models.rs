@@ -416,4 +416,21 @@ pub const MODELS: &[Model] = &[
         by_name_only: false,
         check: |history, _| checks::log::check(history).map(told),
     },
+    Model {
+        name: "convergence",
+        promise: "replicas that have seen the same updates show the same state",
+        functions: &["update", "read"],
+        by_name_only: false,
+        check: |history, _| checks::convergence::check(history).map(told),
+    },
+    Model {
+        name: "staleness",
+        promise: "reads are no older than was promised",
+        functions: REGISTERS,
+        by_name_only: true,
+        check: |history, options| {
+            let options = checks::staleness::Options::of(history, initial(history, options));
+            checks::staleness::check(history, &options).map(told)
+        },
+    },
 ];

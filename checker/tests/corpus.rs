@@ -71,6 +71,8 @@ fn every_history_gets_its_verdict() {
         Oracle::Queue,
         Oracle::Session,
         Oracle::Causal,
+        Oracle::Convergence,
+        Oracle::Staleness,
         Oracle::Leases,
         Oracle::Log,
     ];

@@ -12,12 +12,14 @@
 pub mod accesses;
 pub mod bank;
 pub mod causal;
+pub mod convergence;
 pub mod counter;
 pub mod leases;
 pub mod log;
 pub mod queue;
 pub mod session;
 pub mod set;
+pub mod staleness;
 pub mod unique_ids;
 
 use std::collections::{BTreeMap, HashMap};

@@ -2,6 +2,7 @@
 
 mod bank;
 mod causal;
+mod convergence;
 mod counter;
 mod leases;
 mod log;
@@ -10,4 +11,5 @@ mod random;
 mod registry;
 mod session;
 mod set;
+mod staleness;
 mod unique_ids;
