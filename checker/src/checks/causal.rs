@@ -361,11 +361,13 @@ impl<'a> Order<'a> {
         both.into_iter().filter(|(before, _)| *before != NONE)
     }
 
-    /// Goes through all accesses, causes first; `extra`, sorted by `shown`, adds more befores. `on_read` is told, for each
+    /// Goes through all accesses, causes first; `extra`, sorted by `shown`, adds more befores, which count in clocks
+    /// only if `joins_extra`: whether there is a cycle does not take them. `on_read` is told, for each
     /// read, how many writes of each column come before it, and the same of every write so far.
     fn propagate(
         &self,
         extra: &[Conflict],
+        joins_extra: bool,
         meter: &mut Meter,
         mut on_read: impl FnMut(u32, &[u32], &Clocks),
     ) -> Result<Result<(), Stuck>, Exhausted> {
@@ -414,7 +416,8 @@ impl<'a> Order<'a> {
                 Kind::Write | Kind::Read(_) => sessions.remove(&process).unwrap_or_else(|| zero.clone()),
             };
             let joined = self.before(at).filter(|(_, because)| *because == Because::ReadsFrom).map(|(write, _)| write);
-            for write in joined.chain(extra_of(at).map(|conflict| conflict.known)) {
+            let forced = extra_of(at).map(|conflict| conflict.known).filter(|_| joins_extra);
+            for write in joined.chain(forced) {
                 clock.iter_mut().zip(clocks.of(write)).for_each(|(mine, its)| *mine = (*mine).max(*its));
             }
             match access.kind {
@@ -459,7 +462,7 @@ impl<'a> Order<'a> {
         let mut conflicts: Vec<Conflict> = Vec::new();
         let (mut initial, mut overwritten): (Option<Conflict>, Option<Conflict>) = (None, None);
         let mut is_full = false;
-        let ended = self.propagate(&[], meter, |read, clock, clocks| {
+        let ended = self.propagate(&[], false, meter, |read, clock, clocks| {
             self.conflicts(read, clock, |conflict| {
                 if conflict.shown == NONE {
                     initial.get_or_insert(conflict);
@@ -492,7 +495,7 @@ impl<'a> Order<'a> {
             return Err(Exhausted::Bytes { max: bytes_max });
         }
         sort(&mut conflicts);
-        if let Err(stuck) = self.propagate(&conflicts, meter, |_, _, _| {})? {
+        if let Err(stuck) = self.propagate(&conflicts, false, meter, |_, _, _| {})? {
             wrongs.push(self.cycle(&stuck, &conflicts, Level::Convergent));
         }
         Ok(wrongs)
@@ -512,7 +515,7 @@ impl<'a> Order<'a> {
             let mut forced: Vec<Conflict> = Vec::new();
             loop {
                 let (mut new, mut initial): (Vec<Conflict>, Option<Conflict>) = (Vec::new(), None);
-                let ended = self.propagate(&forced, meter, |read, clock, clocks| {
+                let ended = self.propagate(&forced, true, meter, |read, clock, clocks| {
                     if self.accesses.op(read).process != reader {
                         return;
                     }

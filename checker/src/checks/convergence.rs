@@ -278,8 +278,10 @@ fn eventual(key: &Value, object: &Object, quiet_ns: u64, report: &mut Report<Wro
         }
         if object.has_unknown {
             let why = "an unknown update may still have come between";
-            report.undecided.push(format!("{} and {} differ{}, but {why}", first.op, read.op, Of(key)));
-            break;
+            if report.undecided.is_empty() {
+                report.undecided.push(format!("{} and {} differ{}, but {why}", first.op, read.op, Of(key)));
+            }
+            continue;
         }
         report.violation(diverged(key, first, read, true));
     }
