@@ -80,7 +80,7 @@ pub fn browser() -> Result<(), Stopped> {
     std::fs::create_dir_all(&folder)?;
     let done = PAGES.iter().try_for_each(|(name, history, expected)| {
         let page = folder.join(format!("{name}.html"));
-        make(&root.join("histories/corpus").join(history), &page)?;
+        make(&root, history, &page)?;
         let clicked = folder.join(format!("{name}-clicked.html"));
         std::fs::write(&clicked, std::fs::read_to_string(&page)? + CLICKS)?;
         let text = open(&["--dump-dom"], &clicked)?;
@@ -99,11 +99,12 @@ pub fn browser() -> Result<(), Stopped> {
     done
 }
 
-/// Exit codes 0 and 1 are verdicts.
-fn make(history: &Path, page: &Path) -> Result<(), Stopped> {
+/// Exit codes 0 and 1 are verdicts. The page says the history's name as it was given: from the top of the project.
+fn make(root: &Path, history: &str, page: &Path) -> Result<(), Stopped> {
     let mut check = cargo();
+    check.current_dir(root);
     check.args(["run", "--quiet", "--package", "tenet-checker", "--bin", "tenet-check", "--"]);
-    check.arg(history).arg("--html").arg(page);
+    check.arg(format!("histories/corpus/{history}")).arg("--html").arg(page);
     let output = check.output().map_err(|error| format!("cannot run {check:?}: {error}"))?;
     match output.status.code() {
         Some(0 | 1) if page.exists() => Ok(()),
@@ -117,6 +118,9 @@ fn open(how: &[&str], page: &Path) -> Result<String, Stopped> {
     browser
         .args(["--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"])
         .args(["--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=5000"])
+        .args(["--no-first-run", "--disable-quic", "--disable-sync"])
+        .args(["--disable-background-networking", "--disable-component-update"])
+        .arg(format!("--user-data-dir={}", page.with_extension("profile").display()))
         .args(how)
         .arg(format!("file://{}", page.display()));
     let output = browser.output().map_err(|error| format!("cannot run {browser:?}: {error}"))?;

@@ -103,6 +103,8 @@
 
   // What is looked at.
   const LABELS = 110, TOP = 46, BOTTOM = 26;
+  // How many operations before and after what the verdict is about belong to the picture.
+  const NEIGHBOURS = 5;
   const canvas = byId("canvas"), pen = canvas.getContext("2d");
   let width = 0, height = 0, rowHeight = 22, scroll = 0;
   let [left, right] = whole();
@@ -149,15 +151,22 @@
   };
   const showOps = (ops) => {
     if (ops.length === 0) return show(...whole());
-    let from = Infinity, to = -Infinity, top = Infinity, bottom = 0;
+    let from = Infinity, to = -Infinity, top = Infinity, bottom = 0, first = Infinity, last = 0;
     for (const op of ops) {
+      first = Math.min(first, op);
+      last = Math.max(last, op);
       from = Math.min(from, place(invoked[op]));
       to = Math.max(to, place(done[op] < 0 ? invoked[op] : done[op]));
       top = Math.min(top, client[op]);
       bottom = Math.max(bottom, client[op]);
     }
     scroll = ((top + bottom + 1) / 2) * rowHeight - (height - TOP - BOTTOM) / 2;
-    show(from, to);
+    // Some of what went before and came after belongs to the picture, unless it is far away.
+    const far = (to - from) * 3;
+    const earlier = Math.max(0, first - NEIGHBOURS), later = Math.min(invoked.length - 1, last + NEIGHBOURS);
+    const before = place(invoked[earlier]);
+    const after = place(done[later] < 0 ? invoked[later] : done[later]);
+    show(Math.min(from, Math.max(before, from - far)), Math.max(to, Math.min(after, to + far)));
   };
   const zoom = (factor, x = (LABELS + width) / 2) => {
     const fixed = toValue(x);
@@ -230,8 +239,9 @@
     const first = Math.max(0, Math.floor(scroll / rowHeight));
     const last = Math.min(lanes.length, Math.ceil((scroll + bottom - TOP) / rowHeight));
     for (let row = first; row < last; row++) drawLane(row, paint);
-    data.steps.forEach((step, number) => drawStep(step, number, paint));
     pen.restore();
+    // Not cut off at the top, where arrows from and to the first rows bow into the margin.
+    data.steps.forEach((step, number) => drawStep(step, number, paint));
 
     for (const [text, at] of data.alarms) {
       const x = toX(place(at));
@@ -309,9 +319,10 @@
   };
   const drawStep = ([from, to, kind], number, paint) => {
     const [x, y] = middleOf(from), [toPlaceX, toPlaceY] = middleOf(to);
-    const bend = y === toPlaceY ? -rowHeight * 1.6 : 0;
-    const sideways = (number % 2 === 0 ? 1 : -1) * Math.min(60, 12 + Math.abs(toPlaceY - y) * 0.25);
-    const midX = (x + toPlaceX) / 2 + (bend === 0 ? sideways : 0), midY = (y + toPlaceY) / 2 + bend;
+    // To the right of where it goes, so that there and back do not cover each other.
+    const alongX = toPlaceX - x, alongY = toPlaceY - y, length = Math.hypot(alongX, alongY) || 1;
+    const bow = Math.min(140, Math.max(70, length * 0.3));
+    const midX = (x + toPlaceX) / 2 - (alongY / length) * bow, midY = (y + toPlaceY) / 2 + (alongX / length) * bow;
     paint(colours.edge);
     pen.lineWidth = 2;
     pen.beginPath();
