@@ -109,17 +109,10 @@ impl Shards {
 
     /// Where a shard's replicas are. Routes are hints: the shard itself checks what it is asked.
     pub fn learn(&self, descriptor: Descriptor) {
-        let shard = descriptor.shard;
-        self.map
-            .lock()
-            .expect("no holder panics")
-            .entry(shard)
-            .and_modify(|way| {
-                if let Some(way) = way {
-                    *way = descriptor.clone();
-                }
-            })
-            .or_insert(Some(descriptor));
+        let mut map = self.map.lock().expect("no holder panics");
+        if map.get(&descriptor.shard) != Some(&None) {
+            map.insert(descriptor.shard, Some(descriptor));
+        }
     }
 
     /// The shard was dropped: requests for it are refused from now on, here and by whoever asks this node.

@@ -587,6 +587,25 @@ fn a_request_for_another_range_is_refused_whatever_it_asks_and_whomever() {
     assert_eq!(cluster.get(1, &key(0)).unwrap().as_deref(), Some(&b"row"[..]));
 }
 
+/// Replicas are erased a little later than the map says so, and a route that was looked up before may be learned after.
+#[test]
+fn a_dropped_shard_is_gone_for_everybody_at_once_and_for_good() {
+    let cluster = Cluster::new(1, Limits::default(), WalOptions::default());
+    cluster.put(0, &key(1), b"a").unwrap();
+    // Nobody else knows: they are told by those whom they ask.
+    (0..3).filter(|n| cluster.view(*n).leading).for_each(|leader| cluster.client(leader).0.forget(TARGET.shard));
+    for n in 0..3 {
+        assert_eq!(cluster.get(n, &key(1)), Err(ShardError::Gone), "n{}", n + 1);
+        assert_eq!(cluster.put(n, &key(1), b"b"), Err(ShardError::Gone), "n{}", n + 1);
+    }
+    for n in 0..3 {
+        let (shards, _) = cluster.client(n);
+        shards.forget(TARGET.shard);
+        shards.learn(cluster.descriptor());
+        assert_eq!(cluster.get(n, &key(1)), Err(ShardError::Gone), "n{}", n + 1);
+    }
+}
+
 #[test]
 fn commits_conflict_with_what_was_written_after_their_snapshot() {
     let cluster = Cluster::new(2, Limits::default(), WalOptions::default());
