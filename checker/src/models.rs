@@ -37,7 +37,16 @@ pub struct Model {
     pub functions: &'static [&'static str],
     /// Another model judges a stronger promise over the same operations, so that this one must be named.
     pub by_name_only: bool,
-    check: fn(&History, &Options) -> Result<Box<dyn Told>, CheckError>,
+    judge: Judge,
+}
+
+/// How a model is judged.
+enum Judge {
+    Linear(Kind),
+    /// By a builder that takes events one by one.
+    Lists,
+    Registers,
+    By(fn(&History, &Options) -> Result<Box<dyn Told>, CheckError>),
 }
 
 /// What a model says of a history: `Display` is for people.
@@ -155,17 +164,20 @@ impl Model {
     /// The same as `check`, event by event; None if the model wants to see the whole history.
     pub fn stream(&self, header: &Header, options: &Options) -> Option<Box<dyn Stream>> {
         let options = isolated(options).of(header);
-        match self.name {
-            workloads::LIST_APPEND => Some(Box::new(Transactions { builder: isolation::Lists::default(), options })),
-            workloads::RW_REGISTER => {
-                Some(Box::new(Transactions { builder: isolation::Registers::default(), options }))
-            }
-            _ => None,
+        match self.judge {
+            Judge::Lists => Some(Box::new(Transactions { builder: isolation::Lists::default(), options })),
+            Judge::Registers => Some(Box::new(Transactions { builder: isolation::Registers::default(), options })),
+            Judge::Linear(_) | Judge::By(_) => None,
         }
     }
 
     pub fn check(&self, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
-        (self.check)(history, options)
+        match self.judge {
+            Judge::Linear(kind) => linearized(kind, history, options),
+            Judge::Lists => isolation::check_lists(history, &isolated(options)).map(told),
+            Judge::Registers => isolation::check_registers(history, &isolated(options)).map(told),
+            Judge::By(check) => check(history, options),
+        }
     }
 
     /// Whether the model knows the functions of this history and reads its beginning without complaint.
@@ -201,7 +213,11 @@ fn told<T: Told + 'static>(report: T) -> Box<dyn Told> {
     Box::new(report)
 }
 
-fn linear(kind: Kind, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
+const fn linear(kind: Kind, promise: &'static str, functions: &'static [&'static str], by_name_only: bool) -> Model {
+    Model { name: kind.name(), promise, functions, by_name_only, judge: Judge::Linear(kind) }
+}
+
+fn linearized(kind: Kind, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
     let Options { initial, budget, progress, level: _ } = options.clone();
     let pairs = history.header.facts.get("pairs") == Some(&Value::Bool(true));
     linearizable::check(history, &linearizable::Options { kind, initial, pairs, budget, progress }).map(told)
@@ -224,213 +240,151 @@ fn isolated(options: &Options) -> isolation::Options {
 }
 
 pub const MODELS: &[Model] = &[
-    Model {
-        name: workloads::REGISTER,
-        promise: "registers are linearizable",
-        functions: &["read", "write", "cas"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::Register, history, options),
-    },
-    Model {
-        name: "multi-register",
-        promise: "transactions over registers are linearizable",
-        functions: &["txn"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::MultiRegister, history, options),
-    },
-    Model {
-        name: "kv",
-        promise: "texts under keys are linearizable",
-        functions: &["get", "put", "append"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::Kv, history, options),
-    },
-    Model {
-        name: "set",
-        promise: "a set is linearizable",
-        functions: &["add", "read"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::Set, history, options),
-    },
-    Model {
-        name: "counter",
-        promise: "a counter is linearizable",
-        functions: &["add", "inc", "dec", "read"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::Counter, history, options),
-    },
-    Model {
-        name: "queue",
-        promise: "a queue is linearizable, first in first out",
-        functions: &["enqueue", "dequeue", "drain"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::Queue, history, options),
-    },
-    Model {
-        name: "unordered-queue",
-        promise: "a queue is linearizable, in any order",
-        functions: &["enqueue", "dequeue", "drain"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::UnorderedQueue, history, options),
-    },
-    Model {
-        name: "log",
-        promise: "a log is linearizable",
-        functions: &["append", "read"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::Log, history, options),
-    },
-    Model {
-        name: "mutex",
-        promise: "a lock is held by one at a time",
-        functions: &["acquire", "release"],
-        by_name_only: false,
-        check: |history, options| linear(Kind::Mutex, history, options),
-    },
-    Model {
-        name: "owner-mutex",
-        promise: "a lock is held by one at a time, who releases it",
-        functions: &["acquire", "release"],
-        by_name_only: true,
-        check: |history, options| linear(Kind::OwnerMutex, history, options),
-    },
-    Model {
-        name: "reentrant-mutex",
-        promise: "a lock is held by one at a time, who may take it again",
-        functions: &["acquire", "release"],
-        by_name_only: true,
-        check: |history, options| linear(Kind::ReentrantMutex, history, options),
-    },
-    Model {
-        name: "fenced-mutex",
-        promise: "a lock is held by one at a time, with a token that grows",
-        functions: &["acquire", "release"],
-        by_name_only: true,
-        check: |history, options| linear(Kind::FencedMutex, history, options),
-    },
+    linear(Kind::Register, "registers are linearizable", &["read", "write", "cas"], false),
+    linear(Kind::MultiRegister, "transactions over registers are linearizable", &["txn"], false),
+    linear(Kind::Kv, "texts under keys are linearizable", &["get", "put", "append"], false),
+    linear(Kind::Set, "a set is linearizable", &["add", "read"], false),
+    linear(Kind::Counter, "a counter is linearizable", &["add", "inc", "dec", "read"], false),
+    linear(Kind::Queue, "a queue is linearizable, first in first out", &["enqueue", "dequeue", "drain"], false),
+    linear(Kind::UnorderedQueue, "a queue is linearizable, in any order", &["enqueue", "dequeue", "drain"], false),
+    linear(Kind::Log, "a log is linearizable", &["append", "read"], false),
+    linear(Kind::Mutex, "a lock is held by one at a time", &["acquire", "release"], false),
+    linear(Kind::OwnerMutex, "a lock is held by one at a time, who releases it", &["acquire", "release"], true),
+    linear(
+        Kind::ReentrantMutex,
+        "a lock is held by one at a time, who may take it again",
+        &["acquire", "release"],
+        true,
+    ),
+    linear(
+        Kind::FencedMutex,
+        "a lock is held by one at a time, with a token that grows",
+        &["acquire", "release"],
+        true,
+    ),
     Model {
         name: workloads::LIST_APPEND,
         promise: "transactions over lists are isolated",
         functions: &["txn"],
         by_name_only: false,
-        check: |history, options| isolation::check_lists(history, &isolated(options)).map(told),
+        judge: Judge::Lists,
     },
     Model {
         name: workloads::RW_REGISTER,
         promise: "transactions over registers are isolated",
         functions: &["txn"],
         by_name_only: false,
-        check: |history, options| isolation::check_registers(history, &isolated(options)).map(told),
+        judge: Judge::Registers,
     },
     Model {
         name: workloads::BANK,
         promise: "every read of all accounts has the same total",
         functions: &["read", "transfer"],
         by_name_only: false,
-        check: |history, _| bank::check(history, &bank::Options::of(history)).map(told),
+        judge: Judge::By(|history, _| bank::check(history, &bank::Options::of(history)).map(told)),
     },
     Model {
         name: "set-full",
         promise: "what was added is read from then on",
         functions: &["add", "read"],
         by_name_only: true,
-        check: |history, _| checks::set::check(history).map(told),
+        judge: Judge::By(|history, _| checks::set::check(history).map(told)),
     },
     Model {
         name: "counter-bounds",
         promise: "each read of a counter is a possible sum",
         functions: &["add", "inc", "dec", "read"],
         by_name_only: true,
-        check: |history, _| checks::counter::check(history).map(told),
+        judge: Judge::By(|history, _| checks::counter::check(history).map(told)),
     },
     Model {
         name: "total-queue",
         promise: "what is enqueued is dequeued once, in any order",
         functions: &["enqueue", "dequeue", "drain"],
         by_name_only: false,
-        check: |history, _| checks::queue::check(history).map(told),
+        judge: Judge::By(|history, _| checks::queue::check(history).map(told)),
     },
     Model {
         name: workloads::WRITE_SKEW,
         promise: "one side of each pair stays on",
         functions: &["read", "turn-on", "turn-off"],
         by_name_only: false,
-        check: |history, _| write_skew::check(history).map(told),
+        judge: Judge::By(|history, _| write_skew::check(history).map(told)),
     },
     Model {
         name: workloads::PREDICATE_SKEW,
         promise: "a group never has two rows",
         functions: &["read", "claim", "release"],
         by_name_only: false,
-        check: |history, _| predicate_skew::check(history).map(told),
+        judge: Judge::By(|history, _| predicate_skew::check(history).map(told)),
     },
     Model {
         name: "unique-ids",
         promise: "no identifier is given twice",
         functions: &["generate"],
         by_name_only: false,
-        check: |history, _| checks::unique_ids::check(history).map(told),
+        judge: Judge::By(|history, _| checks::unique_ids::check(history).map(told)),
     },
     Model {
         name: "session",
         promise: "each client reads its writes and sees the database move forward",
         functions: REGISTERS,
         by_name_only: true,
-        check: |history, options| {
+        judge: Judge::By(|history, options| {
             let (initial, budget) = (initial(history, options), options.budget.clone());
             checks::session::check(history, &checks::session::Options { initial, budget }).map(told)
-        },
+        }),
     },
     Model {
         name: "causal",
         promise: "whoever sees an effect sees its causes",
         functions: REGISTERS,
         by_name_only: true,
-        check: |history, options| causal(Level::Causal, history, options),
+        judge: Judge::By(|history, options| causal(Level::Causal, history, options)),
     },
     Model {
         name: "causal-convergence",
         promise: "whoever sees an effect sees its causes, and conflicts are settled alike for all",
         functions: REGISTERS,
         by_name_only: true,
-        check: |history, options| causal(Level::Convergent, history, options),
+        judge: Judge::By(|history, options| causal(Level::Convergent, history, options)),
     },
     Model {
         name: "causal-memory",
         promise: "each client sees all it does in one order of causes",
         functions: REGISTERS,
         by_name_only: true,
-        check: |history, options| causal(Level::Memory, history, options),
+        judge: Judge::By(|history, options| causal(Level::Memory, history, options)),
     },
     Model {
         name: "leases",
         promise: "a lock has one holder at a time, and its tokens fence off earlier ones",
         functions: &["acquire", "renew", "release", "use"],
         by_name_only: true,
-        check: |history, _| checks::leases::check(history, &checks::leases::Options::of(history)).map(told),
+        judge: Judge::By(|history, _| checks::leases::check(history, &checks::leases::Options::of(history)).map(told)),
     },
     Model {
         name: "partition-log",
         promise: "records keep their offsets, and consumers get them all in order",
         functions: &["send", "poll", "assign", "subscribe", "txn"],
         by_name_only: false,
-        check: |history, _| checks::log::check(history).map(told),
+        judge: Judge::By(|history, _| checks::log::check(history).map(told)),
     },
     Model {
         name: "convergence",
         promise: "replicas that have seen the same updates show the same state",
         functions: &["update", "read"],
         by_name_only: false,
-        check: |history, _| checks::convergence::check(history).map(told),
+        judge: Judge::By(|history, _| checks::convergence::check(history).map(told)),
     },
     Model {
         name: "staleness",
         promise: "reads are no older than was promised",
         functions: REGISTERS,
         by_name_only: true,
-        check: |history, options| {
+        judge: Judge::By(|history, options| {
             let options = checks::staleness::Options::of(history, initial(history, options));
             checks::staleness::check(history, &options).map(told)
-        },
+        }),
     },
 ];

@@ -70,7 +70,7 @@ impl Kind {
         Kind::Log,
     ];
 
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Kind::Register => "register",
             Kind::MultiRegister => "multi-register",
