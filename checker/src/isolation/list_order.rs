@@ -10,9 +10,10 @@ use tenet_histories::Outcome;
 
 use super::Dependencies;
 use super::anomaly::Anomaly;
+use super::columns::Range;
 use super::graph::{EdgeSink, Kind};
 use super::index::NONE;
-use super::lists::{Lists, Range, Read, SEEN};
+use super::lists::{Lists, Read, SEEN};
 use super::proof::Because;
 
 /// The orders of all keys, flat, and who has happened.
@@ -40,10 +41,10 @@ impl<'a> ListOrder<'a> {
         let transactions = &lists.transactions;
         let mut happened: Vec<bool> = transactions.numbers().map(|number| transactions.is_ok(number)).collect();
         for (append, place) in lists.append_place.iter().enumerate().filter(|(_, place)| **place != NONE) {
-            let by = lists.append_by[append];
+            let by = lists.appends.by[append];
             happened[by as usize] |= transactions.outcome(by) == Outcome::Unknown;
             if *place != SEEN {
-                placed[(first[lists.append_key[append] as usize] + place) as usize] = append as u32;
+                placed[(first[lists.appends.key[append] as usize] + place) as usize] = append as u32;
             }
         }
         let mut order = ListOrder {
@@ -81,7 +82,7 @@ impl<'a> ListOrder<'a> {
 
     fn find_unread(&mut self) {
         for (append, _) in self.lists.append_place.iter().enumerate().filter(|(_, place)| **place == NONE) {
-            let key = self.lists.append_key[append];
+            let key = self.lists.appends.key[append];
             if self.happened[self.by(append as u32) as usize] && !self.is_disputed(key) {
                 self.unread.entry(key).or_default().push(append as u32);
             }
@@ -89,11 +90,11 @@ impl<'a> ListOrder<'a> {
     }
 
     fn by(&self, append: u32) -> u32 {
-        self.lists.append_by[append as usize]
+        self.lists.appends.by[append as usize]
     }
 
     fn element(&self, append: u32) -> i64 {
-        self.lists.append_element[append as usize]
+        self.lists.appends.value[append as usize]
     }
 
     fn is_disputed(&self, key: u32) -> bool {
@@ -130,7 +131,7 @@ impl<'a> ListOrder<'a> {
 
     /// What the appender of an element wrote it after.
     fn overwritten_by(&self, append: u32) -> Option<u32> {
-        let key = self.lists.append_key[append as usize];
+        let key = self.lists.appends.key[append as usize];
         let trusted = self.lists.orders[key as usize].trusted;
         let place = match self.lists.append_place[append as usize] {
             NONE if self.is_disputed(key) => return None,
@@ -279,7 +280,7 @@ impl Dependencies for ListOrder<'_> {
     fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
         let lists = self.lists;
         for number in lists.transactions.numbers().filter(|number| self.happened[*number as usize]) {
-            for append in lists.appends_of(number) {
+            for append in lists.appends.of(number) {
                 if let Some(before) = self.overwritten_by(append) {
                     edge(self.by(before), number, Kind::WriteWrite)?;
                 }
@@ -302,12 +303,12 @@ impl Dependencies for ListOrder<'_> {
     fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
         let lists = self.lists;
         let name = |key: u32| lists.keys.name(key).clone();
-        let key_of = |append: u32| lists.append_key[append as usize];
+        let key_of = |append: u32| lists.appends.key[append as usize];
         let is_unread = |append: u32| lists.append_place[append as usize] == NONE;
         let because = match kind {
             Kind::Process => Some(Because::SameProcess),
             Kind::RealTime => Some(Because::RealTime),
-            Kind::WriteWrite => lists.appends_of(to).find_map(|append| {
+            Kind::WriteWrite => lists.appends.of(to).find_map(|append| {
                 let before = self.overwritten_by(append).filter(|before| self.by(*before) == from)?;
                 let (first, second) = (self.element(before), self.element(append));
                 Some(Because::Appended { key: name(key_of(append)), first, second, unread: is_unread(append) })
@@ -342,7 +343,7 @@ impl Dependencies for ListOrder<'_> {
         let lists = self.lists;
         let mut updates: BTreeMap<(u32, u32), u32> = BTreeMap::new();
         for number in tangled.iter().copied().filter(|number| lists.transactions.is_ok(*number)) {
-            let writes = |key: u32| lists.appends_of(number).any(|append| lists.append_key[append as usize] == key);
+            let writes = |key: u32| lists.appends.of(number).any(|append| lists.appends.key[append as usize] == key);
             for read in lists.reads_of(number) {
                 if read.disagrees() || read.is_after_append() || !writes(read.key) {
                     continue;
@@ -370,8 +371,8 @@ impl Dependencies for ListOrder<'_> {
             for (place, read) in reads.iter().enumerate().filter(|(_, read)| !read.disagrees()) {
                 let Some(source) = self.read_from(*number, *read) else { continue };
                 let writer = self.by(source);
-                for append in lists.appends_of(writer) {
-                    let key = lists.append_key[append as usize];
+                for append in lists.appends.of(writer) {
+                    let key = lists.appends.key[append as usize];
                     let misses = |miss: &Read| {
                         miss.key == key && !miss.disagrees() && lists.append_place[append as usize] >= miss.length()
                     };

@@ -12,7 +12,8 @@
 use tenet_histories::{Call, Completion, Event, Outcome, Value, functions};
 
 use super::anomaly::Anomaly;
-use super::index::{Index, Keys, NONE, mix};
+use super::columns::{Range, Writes};
+use super::index::{Keys, NONE};
 use super::micro::{self, Micro, items, misshapen};
 use super::transactions::{Step, Transactions};
 use crate::CheckError;
@@ -31,13 +32,9 @@ pub struct Lists {
     pub(super) transactions: Transactions,
     pub(super) keys: Keys,
     pub(super) orders: Vec<Order>,
-    /// Appends, in the order of their transactions: whose, to which key, what, and its place in the key's order.
-    pub(super) append_by: Vec<u32>,
-    pub(super) append_key: Vec<u32>,
-    pub(super) append_element: Vec<i64>,
+    pub(super) appends: Writes,
+    /// Of each append its place in the key's order.
     pub(super) append_place: Vec<u32>,
-    index: Index,
-    first_append: Vec<u32>,
     /// Reads, in the order of their transactions' completion.
     reads: Vec<Read>,
     first_read: Vec<(u32, u32)>,
@@ -83,15 +80,6 @@ impl Read {
     }
 }
 
-/// A read of all keys from `low` to `high`: those not among its transaction's reads were not there.
-pub(super) struct Range {
-    pub by: u32,
-    pub low: Value,
-    pub high: Value,
-    /// Which of its transaction's reads are of this range.
-    pub reads: std::ops::Range<u32>,
-}
-
 pub(super) struct Disagreeing {
     pub by: u32,
     pub key: u32,
@@ -107,12 +95,6 @@ impl Lists {
         }
     }
 
-    /// The appends of a transaction, in its order.
-    pub(super) fn appends_of(&self, number: u32) -> std::ops::Range<u32> {
-        let at = number as usize;
-        self.first_append[at]..self.first_append.get(at + 1).copied().unwrap_or(self.append_by.len() as u32)
-    }
-
     /// The reads of a transaction that is ok, in its order.
     pub(super) fn reads_of(&self, number: u32) -> &[Read] {
         let (first, count) = self.first_read[number as usize];
@@ -121,18 +103,12 @@ impl Lists {
 
     /// Its transaction appends to the same key again.
     pub(super) fn is_followed(&self, append: u32) -> bool {
-        let later = append + 1..self.appends_of(self.append_by[append as usize]).end;
-        later.into_iter().any(|later| self.append_key[later as usize] == self.append_key[append as usize])
-    }
-
-    pub(super) fn find(&self, key: u32, element: i64) -> Option<u32> {
-        let is_it =
-            |append: u32| self.append_element[append as usize] == element && self.append_key[append as usize] == key;
-        self.index.find(mix(element as u64, key.into()), is_it)
+        let later = append + 1..self.appends.of(self.appends.by[append as usize]).end;
+        later.into_iter().any(|later| self.appends.key[later as usize] == self.appends.key[append as usize])
     }
 
     fn on_invoke(&mut self, number: u32, call: &Call) -> Result<(), CheckError> {
-        self.first_append.push(self.append_by.len() as u32);
+        self.appends.begin();
         self.first_read.push((0, 0));
         for item in items(number, &call.value)? {
             let Micro::Write(name, key, element) = Micro::of(number, item)? else { continue };
@@ -140,16 +116,10 @@ impl Lists {
                 return Err(misshapen(number, item, "append or r: these are lists"));
             }
             let key = self.key(key);
-            if self.find(key, element).is_some() {
+            if !self.appends.add(number, key, element) {
                 return Err(misshapen(number, item, "each element appended once to a key"));
             }
-            let append = self.append_by.len() as u32;
-            self.append_by.push(number);
-            self.append_key.push(key);
-            self.append_element.push(element);
             self.append_place.push(NONE);
-            let (elements, keys) = (&self.append_element, &self.append_key);
-            self.index.insert(append, |at| mix(elements[at as usize] as u64, keys[at as usize].into()));
         }
         Ok(())
     }
@@ -163,7 +133,7 @@ impl Lists {
     fn on_ok(&mut self, number: u32, completion: &Completion) -> Result<(), CheckError> {
         let answers = items(number, &completion.value)?;
         let first_read = self.reads.len() as u32;
-        let mut appends = self.appends_of(number);
+        let mut appends = self.appends.of(number);
         // Key, place in the transaction, and what: an append's number, or a read's.
         let mut steps = std::mem::take(&mut self.scratch);
         steps.clear();
@@ -173,10 +143,10 @@ impl Lists {
                 Micro::Write(_, key, element) => {
                     let append = appends.next().filter(|append| {
                         let at = *append as usize;
-                        self.append_element[at] == element && self.keys.name(self.append_key[at]) == key
+                        self.appends.value[at] == element && self.keys.name(self.appends.key[at]) == key
                     });
                     let append = append.ok_or_else(|| misshapen(number, item, "the appends that were asked for"))?;
-                    steps.push((self.append_key[append as usize], place, append));
+                    steps.push((self.appends.key[append as usize], place, append));
                 }
                 Micro::Read(key, there) => {
                     let list = list(number, there)?;
@@ -285,7 +255,7 @@ impl Lists {
         let mut disagrees = agreed < order.elements.len() && agreed < list.len();
         for (place, value) in list.iter().enumerate().skip(agreed) {
             let Some(element) = value.as_int() else { return Err(misshapen(number, item, "integers in a list")) };
-            let append = self.find(key, element);
+            let append = self.appends.find(key, element);
             let first = append.map(|append| self.append_place[append as usize]);
             let is_again = first.is_some_and(|first| (first as usize) < agreed)
                 || disagrees && list.len() <= REPEATS_MAX && list[agreed..place].contains(value);
@@ -329,7 +299,7 @@ impl Lists {
     pub(super) fn claim(&mut self) {
         for (key, place, reader) in std::mem::take(&mut self.unclaimed) {
             let element = self.orders[key as usize].elements[place as usize];
-            match self.find(key, element) {
+            match self.appends.find(key, element) {
                 Some(append) => self.append_place[append as usize] = place,
                 None => {
                     let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
@@ -339,7 +309,7 @@ impl Lists {
         }
         let evidence: Vec<(u32, u32, i64)> = self.disagreeing.iter().flat_map(Disagreeing::elements).collect();
         for (key, reader, element) in evidence {
-            if self.find(key, element).is_none() {
+            if self.appends.find(key, element).is_none() {
                 let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
                 self.report(Anomaly::GarbageRead { reader, key, value: element });
             }

@@ -15,6 +15,7 @@
 //!  E4  Everything is linear in the history but the searches that `Options` bounds.
 
 mod anomaly;
+mod columns;
 mod components;
 mod cycles;
 mod graph;

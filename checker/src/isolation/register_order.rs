@@ -16,11 +16,12 @@ use std::ops::ControlFlow;
 use tenet_histories::Outcome;
 
 use super::anomaly::Anomaly;
+use super::columns::Range;
 use super::components::Components;
 use super::graph::{EdgeSink, Graph, Kind, Rule, TooManyEdges, View};
 use super::index::NONE;
 use super::proof::{Because, Later, Source};
-use super::registers::{Range, Read, Registers, Version};
+use super::registers::{Read, Registers, Version};
 use super::{Dependencies, Options, RegisterKeys};
 
 /// How an edge between versions is known, in the terms of the graph.
@@ -51,7 +52,7 @@ impl<'a> RegisterOrder<'a> {
         let mut happened: Vec<bool> = transactions.numbers().map(|number| transactions.is_ok(number)).collect();
         for read in registers.reads() {
             if let Version::Write(write) = read.version {
-                let by = registers.write_by[write as usize];
+                let by = registers.writes.by[write as usize];
                 happened[by as usize] |= transactions.outcome(by) == Outcome::Unknown;
             }
         }
@@ -60,11 +61,11 @@ impl<'a> RegisterOrder<'a> {
             keys: options.register_keys,
             happened,
             versions: Graph::default(),
-            has_predecessor: vec![false; registers.write_by.len()],
+            has_predecessor: vec![false; registers.writes.by.len()],
             is_cyclic: vec![false; registers.keys.count()],
             sorted: if registers.ranges.is_empty() { Vec::new() } else { registers.keys.sorted() },
         };
-        let nodes = registers.write_by.len() + registers.keys.count();
+        let nodes = registers.writes.by.len() + registers.keys.count();
         let edges_max = options.edges_max(transactions.count());
         let versions = Graph::build(vec![NONE; nodes], edges_max, |edge| order.each_version_edge(edge))?;
         for node in 0..nodes as u32 {
@@ -80,11 +81,11 @@ impl<'a> RegisterOrder<'a> {
     }
 
     fn by(&self, write: u32) -> u32 {
-        self.registers.write_by[write as usize]
+        self.registers.writes.by[write as usize]
     }
 
     fn writes(&self) -> usize {
-        self.registers.write_by.len()
+        self.registers.writes.by.len()
     }
 
     fn node(&self, key: u32, version: Version) -> u32 {
@@ -95,7 +96,7 @@ impl<'a> RegisterOrder<'a> {
     fn version(&self, node: u32) -> (u32, Option<i64>) {
         match node.checked_sub(self.writes() as u32) {
             Some(key) => (key, None),
-            None => (self.registers.write_key[node as usize], Some(self.registers.write_value[node as usize])),
+            None => (self.registers.writes.key[node as usize], Some(self.registers.writes.value[node as usize])),
         }
     }
 
@@ -112,7 +113,7 @@ impl<'a> RegisterOrder<'a> {
         let registers = self.registers;
         for write in 0..self.writes() as u32 {
             if self.is_installed(Version::Write(write)) {
-                edge(self.node(registers.write_key[write as usize], Version::Initial), write, INITIAL)?;
+                edge(self.node(registers.writes.key[write as usize], Version::Initial), write, INITIAL)?;
             }
         }
         for number in registers.transactions.numbers() {
@@ -148,8 +149,8 @@ impl<'a> RegisterOrder<'a> {
         for read in registers.reads_of(number).iter().filter(|read| read.is_external) {
             met.push((read.key, [read.version, read.version]));
         }
-        for write in registers.writes_of(number).filter(|write| registers.is_final(*write)) {
-            let key = registers.write_key[write as usize];
+        for write in registers.writes.of(number).filter(|write| registers.is_final(*write)) {
+            let key = registers.writes.key[write as usize];
             let version = Version::Write(write);
             match met.iter_mut().find(|(known, _)| *known == key) {
                 Some((_, [_, last])) => *last = version,
@@ -321,7 +322,7 @@ impl<'a> RegisterOrder<'a> {
             for read in registers.reads_of(number) {
                 let name = || registers.keys.name(read.key).clone();
                 if let Version::Write(write) = read.version {
-                    let (by, value) = (self.by(write), registers.write_value[write as usize]);
+                    let (by, value) = (self.by(write), registers.writes.value[write as usize]);
                     if registers.transactions.outcome(by) == Outcome::Fail {
                         let anomaly = || Anomaly::G1a { reader: who(number), writer: who(by), key: name(), value };
                         aborted.get_or_insert_with(anomaly);
@@ -384,8 +385,8 @@ impl Dependencies for RegisterOrder<'_> {
     fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
         let registers = self.registers;
         for number in registers.transactions.numbers().filter(|number| self.happened[*number as usize]) {
-            for write in registers.writes_of(number) {
-                for (next, kind) in self.successors(registers.write_key[write as usize], Version::Write(write)) {
+            for write in registers.writes.of(number) {
+                for (next, kind) in self.successors(registers.writes.key[write as usize], Version::Write(write)) {
                     if kind != AFTER_READ {
                         edge(number, self.by(next), Kind::WriteWrite)?;
                     }
@@ -410,12 +411,12 @@ impl Dependencies for RegisterOrder<'_> {
     fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
         let registers = self.registers;
         let name = |key: u32| registers.keys.name(key).clone();
-        let value = |write: u32| registers.write_value[write as usize];
+        let value = |write: u32| registers.writes.value[write as usize];
         let because = match kind {
             Kind::Process => Some(Because::SameProcess),
             Kind::RealTime => Some(Because::RealTime),
-            Kind::WriteWrite => registers.writes_of(from).find_map(|write| {
-                let key = registers.write_key[write as usize];
+            Kind::WriteWrite => registers.writes.of(from).find_map(|write| {
+                let key = registers.writes.key[write as usize];
                 let mut next = self.successors(key, Version::Write(write));
                 let (next, how) = next.find(|(next, how)| self.by(*next) == to && *how != AFTER_READ)?;
                 let order = vec![self.later(write, next, how)];
@@ -459,12 +460,12 @@ impl Dependencies for RegisterOrder<'_> {
             for (place, read) in reads.iter().enumerate() {
                 let Some(source) = self.read_from(*number, *read) else { continue };
                 let writer = self.by(source);
-                for write in registers.writes_of(writer).filter(|write| registers.is_final(*write)) {
-                    let key = registers.write_key[write as usize];
+                for write in registers.writes.of(writer).filter(|write| registers.is_final(*write)) {
+                    let key = registers.writes.key[write as usize];
                     let missing = reads.iter().rposition(|miss| miss.key == key && self.chain(*miss, write).is_some());
                     let Some(missing) = missing.filter(|missing| worst.is_none() || *missing > place) else { continue };
                     let Some(chain) = self.chain(reads[missing], write) else { continue };
-                    let (key, value) = (registers.keys.name(read.key).clone(), registers.write_value[source as usize]);
+                    let (key, value) = (registers.keys.name(read.key).clone(), registers.writes.value[source as usize]);
                     let mut steps = vec![(writer, Kind::WriteRead, Because::ReadRegister { key, value })];
                     let (mut from, mut kind) = (*number, Kind::ReadWrite);
                     for write in chain {

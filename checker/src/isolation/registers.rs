@@ -9,7 +9,8 @@
 use tenet_histories::{Call, Completion, Event, Outcome, Value};
 
 use super::anomaly::Anomaly;
-use super::index::{Index, Keys, NONE, mix};
+use super::columns::{Range, Writes};
+use super::index::{Keys, NONE};
 use super::micro::{self, Micro, WRITE, items, misshapen};
 use super::transactions::{Step, Transactions};
 use crate::CheckError;
@@ -18,12 +19,7 @@ use crate::CheckError;
 pub struct Registers {
     pub(super) transactions: Transactions,
     pub(super) keys: Keys,
-    /// Writes, in the order of their transactions.
-    pub(super) write_by: Vec<u32>,
-    pub(super) write_key: Vec<u32>,
-    pub(super) write_value: Vec<i64>,
-    index: Index,
-    first_write: Vec<u32>,
+    pub(super) writes: Writes,
     /// Reads, in the order of their transactions' completion.
     reads: Vec<Read>,
     first_read: Vec<(u32, u32)>,
@@ -50,13 +46,6 @@ pub(super) enum Version {
     Garbage,
 }
 
-pub(super) struct Range {
-    pub by: u32,
-    pub low: Value,
-    pub high: Value,
-    pub reads: std::ops::Range<u32>,
-}
-
 impl Registers {
     pub fn push(&mut self, event: &Event) -> Result<(), CheckError> {
         match self.transactions.push(event)? {
@@ -64,11 +53,6 @@ impl Registers {
             Step::Completed(number, completion) if completion.outcome == Outcome::Ok => self.on_ok(number, completion),
             Step::Completed(..) | Step::Other => Ok(()),
         }
-    }
-
-    pub(super) fn writes_of(&self, number: u32) -> std::ops::Range<u32> {
-        let at = number as usize;
-        self.first_write[at]..self.first_write.get(at + 1).copied().unwrap_or(self.write_by.len() as u32)
     }
 
     pub(super) fn reads_of(&self, number: u32) -> &[Read] {
@@ -82,27 +66,22 @@ impl Registers {
 
     /// The last write of a transaction to a key: the only one that others may see.
     pub(super) fn final_write(&self, number: u32, key: u32) -> Option<u32> {
-        self.writes_of(number).rev().find(|write| self.write_key[*write as usize] == key)
+        self.writes.of(number).rev().find(|write| self.writes.key[*write as usize] == key)
     }
 
     pub(super) fn is_final(&self, write: u32) -> bool {
-        self.final_write(self.write_by[write as usize], self.write_key[write as usize]) == Some(write)
+        self.final_write(self.writes.by[write as usize], self.writes.key[write as usize]) == Some(write)
     }
 
     pub(super) fn value(&self, version: Version) -> Option<i64> {
         match version {
-            Version::Write(write) => Some(self.write_value[write as usize]),
+            Version::Write(write) => Some(self.writes.value[write as usize]),
             Version::Initial | Version::Garbage => None,
         }
     }
 
-    fn find(&self, key: u32, value: i64) -> Option<u32> {
-        let is_it = |write: u32| self.write_value[write as usize] == value && self.write_key[write as usize] == key;
-        self.index.find(mix(value as u64, key.into()), is_it)
-    }
-
     fn on_invoke(&mut self, number: u32, call: &Call) -> Result<(), CheckError> {
-        self.first_write.push(self.write_by.len() as u32);
+        self.writes.begin();
         self.first_read.push((0, 0));
         for item in items(number, &call.value)? {
             let Micro::Write(name, key, value) = Micro::of(number, item)? else { continue };
@@ -110,15 +89,9 @@ impl Registers {
                 return Err(misshapen(number, item, "w or r: these are registers"));
             }
             let key = self.keys.number(key);
-            if self.find(key, value).is_some() {
+            if !self.writes.add(number, key, value) {
                 return Err(misshapen(number, item, "each value written once to a key"));
             }
-            let write = self.write_by.len() as u32;
-            self.write_by.push(number);
-            self.write_key.push(key);
-            self.write_value.push(value);
-            let (values, keys) = (&self.write_value, &self.write_key);
-            self.index.insert(write, |at| mix(values[at as usize] as u64, keys[at as usize].into()));
         }
         Ok(())
     }
@@ -126,7 +99,7 @@ impl Registers {
     fn on_ok(&mut self, number: u32, completion: &Completion) -> Result<(), CheckError> {
         let answers = items(number, &completion.value)?;
         let first_read = self.reads.len() as u32;
-        let mut writes = self.writes_of(number);
+        let mut writes = self.writes.of(number);
         // Key, place in the transaction, and what: a write's number, or a read's.
         let mut steps = std::mem::take(&mut self.scratch);
         steps.clear();
@@ -136,10 +109,10 @@ impl Registers {
                 Micro::Write(_, key, value) => {
                     let write = writes.next().filter(|write| {
                         let at = *write as usize;
-                        self.write_value[at] == value && self.keys.name(self.write_key[at]) == key
+                        self.writes.value[at] == value && self.keys.name(self.writes.key[at]) == key
                     });
                     let write = write.ok_or_else(|| misshapen(number, item, "the writes that were asked for"))?;
-                    steps.push((self.write_key[write as usize], place, write));
+                    steps.push((self.writes.key[write as usize], place, write));
                 }
                 Micro::Read(key, there) => steps.push(self.observe(number, place, key, there)?),
                 Micro::Range([low, high], Some(pairs)) => {
@@ -177,7 +150,7 @@ impl Registers {
         let read = self.reads.len() as u32;
         let version = match there {
             Value::Nil => Version::Initial,
-            Value::Int(value) => match self.find(key, *value) {
+            Value::Int(value) => match self.writes.find(key, *value) {
                 Some(write) => Version::Write(write),
                 None => {
                     self.unclaimed.push((read, number, *value));
@@ -192,7 +165,7 @@ impl Registers {
 
     /// A transaction reads again what it read or wrote before, and nothing that it writes only later.
     fn within(&mut self, number: u32, answers: &[Value], steps: &[(u32, u32, u32)]) -> Result<(), CheckError> {
-        let own = self.writes_of(number);
+        let own = self.writes.of(number);
         let mut known: Option<Version> = None;
         let mut written = own.start;
         for (key, place, what) in steps {
@@ -206,7 +179,7 @@ impl Registers {
             if let Version::Write(write) = version
                 && (written..own.end).contains(&write)
             {
-                let (who, key, value) = (self.transactions.who(number), *key, self.write_value[write as usize]);
+                let (who, key, value) = (self.transactions.who(number), *key, self.writes.value[write as usize]);
                 self.report(Anomaly::FutureRead { who, key: self.keys.name(key).clone(), value });
             } else if let Some(expected) = known.filter(|known| *known != version) {
                 let value = |version| self.value(version).map_or(Value::Nil, Value::Int);
@@ -239,7 +212,7 @@ impl Registers {
     pub(super) fn claim(&mut self) {
         for (read, reader, value) in std::mem::take(&mut self.unclaimed) {
             let key = self.reads[read as usize].key;
-            match self.find(key, value) {
+            match self.writes.find(key, value) {
                 Some(write) => self.reads[read as usize].version = Version::Write(write),
                 None => {
                     let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
