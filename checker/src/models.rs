@@ -9,7 +9,7 @@ use tenet_histories::{Event, Header, History, Value, What, workloads};
 
 use crate::budget::Budget;
 use crate::checks::causal::Level;
-use crate::checks::{self, bank};
+use crate::checks::{self, Check, bank, convergence, counter, leases, log, queue, session, set, staleness, unique_ids};
 use crate::html::Shown;
 use crate::linearizable::{self, Kind};
 use crate::{CheckError, Verdict, isolation, predicate_skew, write_skew};
@@ -43,10 +43,7 @@ pub struct Model {
 /// How a model is judged.
 enum Judge {
     Linear(Kind),
-    /// By a builder that takes events one by one.
-    Lists,
-    Registers,
-    By(fn(&History, &Options) -> Result<Box<dyn Told>, CheckError>),
+    By(fn(&Header, &Options) -> Box<dyn Stream>),
 }
 
 /// What a model says of a history: `Display` is for people.
@@ -129,10 +126,26 @@ impl Told for Verdict {
 
 /// Judges events while they are read, and keeps less of them than they are.
 pub trait Stream {
+    /// The next event in real order.
     fn push(&mut self, event: &Event) -> Result<(), CheckError>;
 
     /// After the last event.
-    fn finish(self: Box<Self>) -> Box<dyn Told>;
+    fn finish(self: Box<Self>) -> Result<Box<dyn Told>, CheckError>;
+}
+
+struct Linear {
+    stream: Box<dyn linearizable::Stream>,
+    options: linearizable::Options,
+}
+
+impl Stream for Linear {
+    fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        self.stream.push(event)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Told>, CheckError> {
+        self.stream.finish(&self.options).map(told)
+    }
 }
 
 struct Transactions<B> {
@@ -145,8 +158,8 @@ impl Stream for Transactions<isolation::Lists> {
         self.builder.push(event)
     }
 
-    fn finish(self: Box<Self>) -> Box<dyn Told> {
-        told(self.builder.finish(&self.options))
+    fn finish(self: Box<Self>) -> Result<Box<dyn Told>, CheckError> {
+        Ok(told(self.builder.finish(&self.options)))
     }
 }
 
@@ -155,29 +168,59 @@ impl Stream for Transactions<isolation::Registers> {
         self.builder.push(event)
     }
 
-    fn finish(self: Box<Self>) -> Box<dyn Told> {
-        told(self.builder.finish(&self.options))
+    fn finish(self: Box<Self>) -> Result<Box<dyn Told>, CheckError> {
+        Ok(told(self.builder.finish(&self.options)))
+    }
+}
+
+impl<C: Check> Stream for checks::Stream<C>
+where
+    C::Violation: 'static,
+{
+    fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        checks::Stream::push(self, event)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Told>, CheckError> {
+        checks::Stream::finish(*self).map(told)
+    }
+}
+
+/// For what wants to see the whole history.
+struct Whole {
+    history: History,
+    check: fn(&History) -> Result<Verdict, CheckError>,
+}
+
+impl Stream for Whole {
+    fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        self.history.events.push(event.clone());
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Told>, CheckError> {
+        (self.check)(&self.history).map(told)
     }
 }
 
 impl Model {
-    /// The same as `check`, event by event; None if the model wants to see the whole history.
-    pub fn stream(&self, header: &Header, options: &Options) -> Option<Box<dyn Stream>> {
-        let options = isolated(options).of(header);
+    /// For a history that begins with this header.
+    pub fn stream(&self, header: &Header, options: &Options) -> Box<dyn Stream> {
         match self.judge {
-            Judge::Lists => Some(Box::new(Transactions { builder: isolation::Lists::default(), options })),
-            Judge::Registers => Some(Box::new(Transactions { builder: isolation::Registers::default(), options })),
-            Judge::Linear(_) | Judge::By(_) => None,
+            Judge::Linear(kind) => {
+                let Options { initial, budget, progress, level: _ } = options.clone();
+                let pairs = header.facts.get("pairs") == Some(&Value::Bool(true));
+                let options = linearizable::Options { kind, initial, pairs, budget, progress };
+                Box::new(Linear { stream: linearizable::stream(header, &options), options })
+            }
+            Judge::By(stream) => stream(header, options),
         }
     }
 
     pub fn check(&self, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
-        match self.judge {
-            Judge::Linear(kind) => linearized(kind, history, options),
-            Judge::Lists => isolation::check_lists(history, &isolated(options)).map(told),
-            Judge::Registers => isolation::check_registers(history, &isolated(options)).map(told),
-            Judge::By(check) => check(history, options),
-        }
+        let mut stream = self.stream(&history.header, options);
+        history.events.iter().try_for_each(|event| stream.push(event))?;
+        stream.finish()
     }
 
     /// Whether the model knows the functions of this history and reads its beginning without complaint.
@@ -217,26 +260,26 @@ const fn linear(kind: Kind, promise: &'static str, functions: &'static [&'static
     Model { name: kind.name(), promise, functions, by_name_only, judge: Judge::Linear(kind) }
 }
 
-fn linearized(kind: Kind, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
-    let Options { initial, budget, progress, level: _ } = options.clone();
-    let pairs = history.header.facts.get("pairs") == Some(&Value::Bool(true));
-    linearizable::check(history, &linearizable::Options { kind, initial, pairs, budget, progress }).map(told)
-}
-
 const REGISTERS: &[&str] = &["read", "write", "cas", "txn"];
 
-fn initial(history: &History, options: &Options) -> Value {
-    options.initial.clone().or_else(|| history.header.facts.get("initial").cloned()).unwrap_or_default()
+fn initial(header: &Header, options: &Options) -> Value {
+    options.initial.clone().or_else(|| header.facts.get("initial").cloned()).unwrap_or_default()
 }
 
-fn causal(level: Level, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
-    let (initial, budget) = (initial(history, options), options.budget.clone());
-    checks::causal::check(history, &checks::causal::Options { level, initial, budget }).map(told)
-}
-
-fn isolated(options: &Options) -> isolation::Options {
+fn isolated<B>(builder: B, header: &Header, options: &Options) -> Transactions<B> {
     let default = isolation::Options::default();
-    isolation::Options { level: options.level.unwrap_or(default.level), budget: options.budget.clone(), ..default }
+    let level = options.level.unwrap_or(default.level);
+    let options = isolation::Options { level, budget: options.budget.clone(), ..default }.of(header);
+    Transactions { builder, options }
+}
+
+fn checked<C: Check + 'static>(header: &Header, check: C) -> Box<dyn Stream> {
+    Box::new(checks::Stream::new(check, header))
+}
+
+fn causal(level: Level, header: &Header, options: &Options) -> Box<dyn Stream> {
+    let (initial, budget) = (initial(header, options), options.budget.clone());
+    checked(header, checks::causal::Causal::new(checks::causal::Options { level, initial, budget }))
 }
 
 pub const MODELS: &[Model] = &[
@@ -267,72 +310,75 @@ pub const MODELS: &[Model] = &[
         promise: "transactions over lists are isolated",
         functions: &["txn"],
         by_name_only: false,
-        judge: Judge::Lists,
+        judge: Judge::By(|header, options| Box::new(isolated(isolation::Lists::default(), header, options))),
     },
     Model {
         name: workloads::RW_REGISTER,
         promise: "transactions over registers are isolated",
         functions: &["txn"],
         by_name_only: false,
-        judge: Judge::Registers,
+        judge: Judge::By(|header, options| Box::new(isolated(isolation::Registers::default(), header, options))),
     },
     Model {
         name: workloads::BANK,
         promise: "every read of all accounts has the same total",
         functions: &["read", "transfer"],
         by_name_only: false,
-        judge: Judge::By(|history, _| bank::check(history, &bank::Options::of(history)).map(told)),
+        judge: Judge::By(|header, _| checked(header, bank::Bank::new(bank::Options::of(header)))),
     },
     Model {
         name: "set-full",
         promise: "what was added is read from then on",
         functions: &["add", "read"],
         by_name_only: true,
-        judge: Judge::By(|history, _| checks::set::check(history).map(told)),
+        judge: Judge::By(|header, _| checked(header, set::Set::new(set::Options::of(header)))),
     },
     Model {
         name: "counter-bounds",
         promise: "each read of a counter is a possible sum",
         functions: &["add", "inc", "dec", "read"],
         by_name_only: true,
-        judge: Judge::By(|history, _| checks::counter::check(history).map(told)),
+        judge: Judge::By(|header, options| {
+            let initial = initial(header, options).as_int().unwrap_or(0);
+            checked(header, counter::Counter::new(initial))
+        }),
     },
     Model {
         name: "total-queue",
         promise: "what is enqueued is dequeued once, in any order",
         functions: &["enqueue", "dequeue", "drain"],
         by_name_only: false,
-        judge: Judge::By(|history, _| checks::queue::check(history).map(told)),
+        judge: Judge::By(|header, _| checked(header, queue::Queue::new(queue::Options::of(header)))),
     },
     Model {
         name: workloads::WRITE_SKEW,
         promise: "one side of each pair stays on",
         functions: &["read", "turn-on", "turn-off"],
         by_name_only: false,
-        judge: Judge::By(|history, _| write_skew::check(history).map(told)),
+        judge: Judge::By(|_, _| Box::new(Whole { history: History::default(), check: write_skew::check })),
     },
     Model {
         name: workloads::PREDICATE_SKEW,
         promise: "a group never has two rows",
         functions: &["read", "claim", "release"],
         by_name_only: false,
-        judge: Judge::By(|history, _| predicate_skew::check(history).map(told)),
+        judge: Judge::By(|_, _| Box::new(Whole { history: History::default(), check: predicate_skew::check })),
     },
     Model {
         name: "unique-ids",
         promise: "no identifier is given twice",
         functions: &["generate"],
         by_name_only: false,
-        judge: Judge::By(|history, _| checks::unique_ids::check(history).map(told)),
+        judge: Judge::By(|header, _| checked(header, unique_ids::UniqueIds::default())),
     },
     Model {
         name: "session",
         promise: "each client reads its writes and sees the database move forward",
         functions: REGISTERS,
         by_name_only: true,
-        judge: Judge::By(|history, options| {
-            let (initial, budget) = (initial(history, options), options.budget.clone());
-            checks::session::check(history, &checks::session::Options { initial, budget }).map(told)
+        judge: Judge::By(|header, options| {
+            let (initial, budget) = (initial(header, options), options.budget.clone());
+            checked(header, session::Session::new(session::Options { initial, budget }))
         }),
     },
     Model {
@@ -340,51 +386,51 @@ pub const MODELS: &[Model] = &[
         promise: "whoever sees an effect sees its causes",
         functions: REGISTERS,
         by_name_only: true,
-        judge: Judge::By(|history, options| causal(Level::Causal, history, options)),
+        judge: Judge::By(|header, options| causal(Level::Causal, header, options)),
     },
     Model {
         name: "causal-convergence",
         promise: "whoever sees an effect sees its causes, and conflicts are settled alike for all",
         functions: REGISTERS,
         by_name_only: true,
-        judge: Judge::By(|history, options| causal(Level::Convergent, history, options)),
+        judge: Judge::By(|header, options| causal(Level::Convergent, header, options)),
     },
     Model {
         name: "causal-memory",
         promise: "each client sees all it does in one order of causes",
         functions: REGISTERS,
         by_name_only: true,
-        judge: Judge::By(|history, options| causal(Level::Memory, history, options)),
+        judge: Judge::By(|header, options| causal(Level::Memory, header, options)),
     },
     Model {
         name: "leases",
         promise: "a lock has one holder at a time, and its tokens fence off earlier ones",
         functions: &["acquire", "renew", "release", "use"],
         by_name_only: true,
-        judge: Judge::By(|history, _| checks::leases::check(history, &checks::leases::Options::of(history)).map(told)),
+        judge: Judge::By(|header, _| checked(header, leases::Leases::new(leases::Options::of(header)))),
     },
     Model {
         name: "partition-log",
         promise: "records keep their offsets, and consumers get them all in order",
         functions: &["send", "poll", "assign", "subscribe", "txn"],
         by_name_only: false,
-        judge: Judge::By(|history, _| checks::log::check(history).map(told)),
+        judge: Judge::By(|header, _| checked(header, log::Log::new(log::Options::of(header)))),
     },
     Model {
         name: "convergence",
         promise: "replicas that have seen the same updates show the same state",
         functions: &["update", "read"],
         by_name_only: false,
-        judge: Judge::By(|history, _| checks::convergence::check(history).map(told)),
+        judge: Judge::By(|header, _| checked(header, convergence::Convergence::new(convergence::Options::of(header)))),
     },
     Model {
         name: "staleness",
         promise: "reads are no older than was promised",
         functions: REGISTERS,
         by_name_only: true,
-        judge: Judge::By(|history, options| {
-            let options = checks::staleness::Options::of(history, initial(history, options));
-            checks::staleness::check(history, &options).map(told)
+        judge: Judge::By(|header, options| {
+            let options = staleness::Options::of(header, initial(header, options));
+            checked(header, staleness::Staleness::new(options))
         }),
     },
 ];

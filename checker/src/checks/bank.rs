@@ -10,9 +10,9 @@
 
 use std::fmt;
 
-use tenet_histories::{History, Value, functions};
+use tenet_histories::{Header, Value, functions};
 
-use super::{Check, Done, Op, Report, fact_bool, run};
+use super::{Check, Done, Op, Report, fact_bool};
 use crate::{CheckError, Oracle};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,11 +26,11 @@ pub struct Options {
 
 impl Options {
     /// Facts `total` (or Jepsen's `total-amount`), `negative-balances`, `accounts`.
-    pub fn of(history: &History) -> Options {
-        let facts = &history.header.facts;
+    pub fn of(header: &Header) -> Options {
+        let facts = &header.facts;
         let total = facts.get("total").or(facts.get("total-amount")).and_then(Value::as_int).map(i128::from);
         let accounts = facts.get("accounts").and_then(Value::as_list).map(<[Value]>::to_vec);
-        Options { total, negative_allowed: fact_bool(history, "negative-balances"), accounts }
+        Options { total, negative_allowed: fact_bool(header, "negative-balances"), accounts }
     }
 }
 
@@ -137,10 +137,6 @@ impl Bank {
     pub fn new(options: Options) -> Bank {
         Bank { options, first: None, report: Report::new(Oracle::BankTotal) }
     }
-}
-
-pub fn check(history: &History, options: &Options) -> Result<Report<Wrong>, CheckError> {
-    run(Bank::new(options.clone()), history)
 }
 
 impl Check for Bank {

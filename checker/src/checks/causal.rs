@@ -24,10 +24,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
-use tenet_histories::{History, Process, Value};
+use tenet_histories::{Process, Value};
 
 use super::accesses::{Access, Accesses, Kind, NONE, ThinAir};
-use super::{Check, Done, Of, Op, Report, run};
+use super::{Check, Done, Of, Op, Report};
 use crate::budget::{Budget, Exhausted, Meter};
 use crate::{CheckError, Oracle};
 
@@ -208,10 +208,6 @@ impl Causal {
     pub fn new(options: Options) -> Causal {
         Causal { accesses: Accesses::new(options.initial.clone()), options }
     }
-}
-
-pub fn check(history: &History, options: &Options) -> Result<Report<Wrong>, CheckError> {
-    run(Causal::new(options.clone()), history)
 }
 
 impl Check for Causal {

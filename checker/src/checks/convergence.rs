@@ -18,9 +18,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use tenet_histories::{History, Outcome, Value};
+use tenet_histories::{Header, Outcome, Value};
 
-use super::{Check, Done, Names, Of, Op, PerKey, Report, elements, fact_int, run};
+use super::{Check, Done, Names, Of, Op, PerKey, Report, elements, fact_count};
 use crate::{CheckError, Oracle};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -133,10 +133,11 @@ impl Convergence {
     }
 }
 
-/// Fact `quiet_ns`.
-pub fn check(history: &History) -> Result<Report<Wrong>, CheckError> {
-    let quiet_ns = fact_int(history, "quiet_ns").and_then(|int| u64::try_from(int).ok());
-    run(Convergence::new(Options { quiet_ns }), history)
+impl Options {
+    /// Fact `quiet_ns`.
+    pub fn of(header: &Header) -> Options {
+        Options { quiet_ns: fact_count(header, "quiet_ns") }
+    }
 }
 
 impl Object {

@@ -14,9 +14,9 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use tenet_histories::{History, Value, functions};
+use tenet_histories::{Value, functions};
 
-use super::{Check, Done, NEVER, Of, Op, PerKey, Report, fact_int, run};
+use super::{Check, Done, NEVER, Of, Op, PerKey, Report};
 use crate::{CheckError, Oracle};
 
 /// So many open additions have their sums listed.
@@ -88,11 +88,6 @@ impl Counter {
     pub fn new(initial: i64) -> Counter {
         Counter { initial, keys: PerKey::default() }
     }
-}
-
-/// Fact `initial`: the value at first, or 0.
-pub fn check(history: &History) -> Result<Report<Impossible>, CheckError> {
-    run(Counter::new(fact_int(history, "initial").unwrap_or(0)), history)
 }
 
 impl Check for Counter {

@@ -19,9 +19,9 @@
 
 use std::fmt;
 
-use tenet_histories::{History, Outcome, Process, Value};
+use tenet_histories::{Header, Outcome, Process, Value};
 
-use super::{Check, Done, NEVER, Of, Op, PerKey, Report, fact_int, run};
+use super::{Check, Done, NEVER, Of, Op, PerKey, Report, fact_count};
 use crate::verdict::time;
 use crate::{CheckError, Oracle};
 
@@ -38,9 +38,9 @@ pub struct Options {
 
 impl Options {
     /// Facts `lease_ns`, `clock_uncertainty_ns`.
-    pub fn of(history: &History) -> Options {
-        let fact = |name| fact_int(history, name).and_then(|int| u64::try_from(int).ok());
-        Options { lease_ns: fact("lease_ns"), clock_uncertainty_ns: fact("clock_uncertainty_ns").unwrap_or(0) }
+    pub fn of(header: &Header) -> Options {
+        let clock_uncertainty_ns = fact_count(header, "clock_uncertainty_ns").unwrap_or(0);
+        Options { lease_ns: fact_count(header, "lease_ns"), clock_uncertainty_ns }
     }
 }
 
@@ -142,10 +142,6 @@ impl Leases {
     pub fn new(options: Options) -> Leases {
         Leases { options, keys: PerKey::default() }
     }
-}
-
-pub fn check(history: &History, options: &Options) -> Result<Report<Wrong>, CheckError> {
-    run(Leases::new(options.clone()), history)
 }
 
 impl Check for Leases {

@@ -21,9 +21,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use tenet_histories::{History, Outcome, Process, Value};
+use tenet_histories::{Header, Outcome, Process, Value};
 
-use super::{Check, Done, Names, Of, Op, PerKey, Report, fact_bool, run};
+use super::{Check, Done, Names, Of, Op, PerKey, Report, fact_bool};
 use crate::{CheckError, Oracle};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -224,10 +224,11 @@ impl Log {
     }
 }
 
-/// Facts `dense` and `from-start`.
-pub fn check(history: &History) -> Result<Report<Wrong>, CheckError> {
-    let options = Options { dense: fact_bool(history, "dense"), from_start: fact_bool(history, "from-start") };
-    run(Log::new(options), history)
+impl Options {
+    /// Facts `dense` and `from-start`.
+    pub fn of(header: &Header) -> Options {
+        Options { dense: fact_bool(header, "dense"), from_start: fact_bool(header, "from-start") }
+    }
 }
 
 const STEPS: &str = "steps [\"send\", partition, record] and [\"poll\"]";

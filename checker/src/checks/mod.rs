@@ -25,7 +25,7 @@ pub mod unique_ids;
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
-use tenet_histories::{Call, Completion, Event, History, Outcome, PairingError, Process, Value, What};
+use tenet_histories::{Call, Completion, Event, Header, History, Outcome, PairingError, Process, Value, What};
 
 use crate::verdict::time;
 use crate::{CheckError, Finding, Oracle, Verdict};
@@ -130,8 +130,9 @@ pub struct Stream<C> {
 }
 
 impl<C: Check> Stream<C> {
-    pub fn new(check: C, pairs: bool) -> Stream<C> {
-        Stream { check, pairs, events: 0, operations: 0, open: BTreeMap::new() }
+    /// Values are pairs if the header's fact `pairs` says so.
+    pub fn new(check: C, header: &Header) -> Stream<C> {
+        Stream { check, pairs: fact_bool(header, "pairs"), events: 0, operations: 0, open: BTreeMap::new() }
     }
 
     pub fn push(&mut self, event: &Event) -> Result<(), CheckError> {
@@ -205,19 +206,20 @@ impl<C: Check> Stream<C> {
     }
 }
 
-/// Runs a check over a history. Values are pairs if the header's fact `pairs` says so.
+/// Runs a check over a history.
 pub fn run<C: Check>(check: C, history: &History) -> Result<Report<C::Violation>, CheckError> {
-    let mut stream = Stream::new(check, fact_bool(history, "pairs"));
+    let mut stream = Stream::new(check, &history.header);
     history.events.iter().try_for_each(|event| stream.push(event))?;
     stream.finish()
 }
 
-fn fact_bool(history: &History, name: &str) -> bool {
-    history.header.facts.get(name).and_then(Value::as_bool).unwrap_or(false)
+fn fact_bool(header: &Header, name: &str) -> bool {
+    header.facts.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn fact_int(history: &History, name: &str) -> Option<i64> {
-    history.header.facts.get(name).and_then(Value::as_int)
+/// A whole number, from 0.
+fn fact_count(header: &Header, name: &str) -> Option<u64> {
+    header.facts.get(name).and_then(Value::as_int).and_then(|int| u64::try_from(int).ok())
 }
 
 /// What a check found.

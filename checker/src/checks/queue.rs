@@ -16,9 +16,9 @@
 
 use std::fmt;
 
-use tenet_histories::{History, Outcome, Value};
+use tenet_histories::{Header, Outcome, Value};
 
-use super::{Check, Done, Names, Of, Op, PerKey, Report, elements, fact_bool, run};
+use super::{Check, Done, Names, Of, Op, PerKey, Report, elements, fact_bool};
 use crate::{CheckError, Oracle};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,9 +143,11 @@ impl Queue {
     }
 }
 
-/// Fact `duplicates-allowed`: delivery is at least once.
-pub fn check(history: &History) -> Result<Report<Wrong>, CheckError> {
-    run(Queue::new(Options { duplicates_allowed: fact_bool(history, "duplicates-allowed") }), history)
+impl Options {
+    /// Fact `duplicates-allowed`: delivery is at least once.
+    pub fn of(header: &Header) -> Options {
+        Options { duplicates_allowed: fact_bool(header, "duplicates-allowed") }
+    }
 }
 
 impl Key {

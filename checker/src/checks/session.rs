@@ -21,10 +21,10 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 
-use tenet_histories::{History, Process, Value};
+use tenet_histories::{Process, Value};
 
 use super::accesses::{Accesses, Kind, NONE, ThinAir};
-use super::{Check, Done, Of, Op, Report, causal, run};
+use super::{Check, Done, Of, Op, Report, causal};
 use crate::budget::Budget;
 use crate::{CheckError, Oracle};
 
@@ -171,10 +171,6 @@ impl Session {
     pub fn new(options: Options) -> Session {
         Session { accesses: Accesses::new(options.initial.clone()), options }
     }
-}
-
-pub fn check(history: &History, options: &Options) -> Result<Report<Wrong>, CheckError> {
-    run(Session::new(options.clone()), history)
 }
 
 impl Check for Session {

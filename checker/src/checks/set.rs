@@ -16,9 +16,9 @@
 
 use std::fmt;
 
-use tenet_histories::{History, Outcome, Value, functions};
+use tenet_histories::{Header, Outcome, Value, functions};
 
-use super::{Check, Done, NEVER, Names, Of, Op, PerKey, Report, elements, fact_bool, run};
+use super::{Check, Done, NEVER, Names, Of, Op, PerKey, Report, elements, fact_bool};
 use crate::verdict::time;
 use crate::{CheckError, Oracle};
 
@@ -173,9 +173,11 @@ impl Set {
     }
 }
 
-/// Fact `linearizable`: whether stale elements are violations.
-pub fn check(history: &History) -> Result<Report<Wrong>, CheckError> {
-    run(Set::new(Options { linearizable: fact_bool(history, "linearizable") }), history)
+impl Options {
+    /// Fact `linearizable`: whether stale elements are violations.
+    pub fn of(header: &Header) -> Options {
+        Options { linearizable: fact_bool(header, "linearizable") }
+    }
 }
 
 impl Key {

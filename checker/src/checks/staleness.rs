@@ -13,10 +13,10 @@
 
 use std::fmt;
 
-use tenet_histories::{History, Value};
+use tenet_histories::{Header, Value};
 
 use super::accesses::{Accesses, Kind, NONE, ThinAir};
-use super::{Check, Done, Of, Op, Report, fact_int, run};
+use super::{Check, Done, Of, Op, Report, fact_count};
 use crate::verdict::time;
 use crate::{CheckError, Oracle};
 
@@ -121,14 +121,10 @@ impl Staleness {
 
 impl Options {
     /// Facts `age_ns_max`, `versions_max`.
-    pub fn of(history: &History, initial: Value) -> Options {
-        let fact = |name| fact_int(history, name).and_then(|int| u64::try_from(int).ok());
-        Options { initial, age_ns_max: fact("age_ns_max"), versions_max: fact("versions_max") }
+    pub fn of(header: &Header, initial: Value) -> Options {
+        let age_ns_max = fact_count(header, "age_ns_max");
+        Options { initial, age_ns_max, versions_max: fact_count(header, "versions_max") }
     }
-}
-
-pub fn check(history: &History, options: &Options) -> Result<Report<Wrong>, CheckError> {
-    run(Staleness::new(options.clone()), history)
 }
 
 /// A moment: nanoseconds, and among those alike the position of the event. Before all: the initial write.

@@ -9,9 +9,9 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use tenet_histories::{History, Value};
+use tenet_histories::Value;
 
-use super::{Check, Done, Of, Op, PerKey, Report, run};
+use super::{Check, Done, Of, Op, PerKey, Report};
 use crate::{CheckError, Oracle};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,10 +48,6 @@ impl Default for UniqueIds {
     fn default() -> UniqueIds {
         UniqueIds { given: PerKey::default(), report: Report::new(Oracle::UniqueIds) }
     }
-}
-
-pub fn check(history: &History) -> Result<Report<GivenAgain>, CheckError> {
-    run(UniqueIds::default(), history)
 }
 
 impl Check for UniqueIds {

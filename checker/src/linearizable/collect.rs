@@ -2,17 +2,19 @@
 //! Takes events one by one and keeps of each operation only what the model made of it.
 
 use std::collections::BTreeMap;
+use std::ops::Deref;
 
 use tenet_histories::{Call, Completion, Event, Outcome as Ended, PairingError, Process, Value, What};
 
 use super::explain::{self, Order, Proof, Report};
 use super::model::{Asked, Model, NEVER, Part, Taken, Who};
-use super::{Outcome, Progress, check_part};
+use super::{Options, Outcome, Progress, check_part};
 use crate::CheckError;
-use crate::budget::{Budget, Meter};
+use crate::budget::Meter;
 
-pub struct Collector<'m, M: Model> {
-    model: &'m M,
+/// `R` holds the model: a reference, or a box.
+pub struct Collector<M: Model, R: Deref<Target = M>> {
+    model: R,
     pairs: bool,
     position: u32,
     open: BTreeMap<Process, Open>,
@@ -27,9 +29,9 @@ struct Open {
     call: Call,
 }
 
-impl<'m, M: Model> Collector<'m, M> {
+impl<M: Model, R: Deref<Target = M>> Collector<M, R> {
     /// `pairs`: as in `Options`.
-    pub fn new(model: &'m M, pairs: bool) -> Collector<'m, M> {
+    pub fn new(model: R, pairs: bool) -> Collector<M, R> {
         let (open, by_key) = (BTreeMap::new(), BTreeMap::new());
         Collector { model, pairs, position: 0, open, who: Vec::new(), by_key, scratch: Vec::new() }
     }
@@ -138,28 +140,28 @@ impl<'m, M: Model> Collector<'m, M> {
     }
 
     /// Judges what was pushed.
-    pub fn finish(mut self, budget: &Budget, progress: Option<&dyn Fn(Progress)>) -> Result<Report, CheckError> {
+    pub fn finish(mut self, options: &Options) -> Result<Report, CheckError> {
         self.close()?;
         let parts = self.split();
         let operations = self.who.len();
-        let mut meter = Meter::new(budget);
+        let mut meter = Meter::new(&options.budget);
         let levels = parts.iter().map(|part| part.operations.iter().filter(|taken| !taken.is_unknown()).count() as u64);
         let levels: Vec<u64> = levels.collect();
         let (mut done, all) = (0, levels.iter().sum());
         let (mut orders, mut gave_up) = (Vec::new(), None);
         for (part, levels) in parts.iter().zip(levels) {
             let tell = |part: Progress| {
-                if let Some(progress) = progress {
+                if let Some(progress) = &options.progress {
                     progress(Progress { levels_done: done + part.levels_done, levels: all, steps: part.steps });
                 }
             };
-            match check_part(self.model, part, &mut meter, &tell) {
+            match check_part(&*self.model, part, &mut meter, &tell) {
                 Ok(Outcome::Order(order)) => {
                     let operations = order.iter().map(|place| part.operations[*place as usize].number as usize);
                     orders.push(Order { part: part.name.clone(), operations: operations.collect() });
                 }
                 Ok(Outcome::Blocked(blocked)) => {
-                    let violation = explain::violation(self.model, part, blocked, &self.who);
+                    let violation = explain::violation(&*self.model, part, blocked, &self.who);
                     return Ok(Report { operations, proof: Proof::Invalid(Box::new(violation)) });
                 }
                 Err(exhausted) => {

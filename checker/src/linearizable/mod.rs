@@ -25,7 +25,7 @@ mod search;
 
 use std::sync::Arc;
 
-use tenet_histories::{History, Value};
+use tenet_histories::{Event, Header, History, Value};
 
 pub use collect::Collector;
 pub use explain::{Before, Order, Proof, Report, Violation, Window};
@@ -54,8 +54,34 @@ pub struct Options {
 
 /// Judges a history by one of the models that come along.
 pub fn check(history: &History, options: &Options) -> Result<Report, CheckError> {
-    let initial = options.initial.clone().or_else(|| history.header.facts.get("initial").cloned());
-    models::check(history, options, initial)
+    let mut stream = stream(&history.header, options);
+    history.events.iter().try_for_each(|event| stream.push(event))?;
+    stream.finish(options)
+}
+
+/// The same, event by event: of each operation only what its model makes of it is kept.
+pub trait Stream {
+    /// The next event in real order.
+    fn push(&mut self, event: &Event) -> Result<(), CheckError>;
+
+    /// After the last one.
+    fn finish(self: Box<Self>, options: &Options) -> Result<Report, CheckError>;
+}
+
+impl<M: Model> Stream for Collector<M, Box<M>> {
+    fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        Collector::push(self, event)
+    }
+
+    fn finish(self: Box<Self>, options: &Options) -> Result<Report, CheckError> {
+        Collector::finish(*self, options)
+    }
+}
+
+/// For a history that begins with this header.
+pub fn stream(header: &Header, options: &Options) -> Box<dyn Stream> {
+    let initial = options.initial.clone().or_else(|| header.facts.get("initial").cloned());
+    models::stream(options, initial.unwrap_or_default())
 }
 
 /// Judges a history by any model; `options.kind` and `options.initial` are not looked at.
@@ -64,10 +90,7 @@ pub fn check_by<M: Model>(model: &M, history: &History, options: &Options) -> Re
     for event in &history.events {
         collector.push(event)?;
     }
-    match &options.progress {
-        Some(progress) => collector.finish(&options.budget, Some(&|so_far| progress(so_far))),
-        None => collector.finish(&options.budget, None),
-    }
+    collector.finish(options)
 }
 
 /// What is true of one part. Operations are places in `Part::operations`.

@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tenet_checker::checks::bank::{self, Options};
+use tenet_checker::checks::bank::{Bank, Options};
+use tenet_checker::checks::run;
 use tenet_histories::{History, Value};
 
 use crate::random::{NIL, bytes, call, history, kinds};
@@ -77,6 +78,6 @@ proptest! {
             negative_allowed: negative,
             accounts: accounts.then(|| vec![0.into(), 1.into()]),
         };
-        prop_assert_eq!(kinds(&bank::check(&history, &options).unwrap()), slow(&history, &options));
+        prop_assert_eq!(kinds(&run(Bank::new(options.clone()), &history).unwrap()), slow(&history, &options));
     }
 }

@@ -3,7 +3,8 @@
 use std::sync::LazyLock;
 
 use proptest::prelude::*;
-use tenet_checker::checks::causal::{self, Because, Level, Options, Wrong};
+use tenet_checker::checks::causal::{Because, Causal, Level, Options, Wrong};
+use tenet_checker::checks::run;
 use tenet_histories::{History, Operation, Outcome, Value};
 
 use crate::random::{Choices, NIL, bytes, call, history};
@@ -219,7 +220,7 @@ proptest! {
         let history = random(&bytes, clients, ACCESSES_MAX);
         let all = accesses(&history);
         for level in Level::ALL {
-            let report = causal::check(&history, &Options { level, ..Options::default() }).unwrap();
+            let report = run(Causal::new(Options { level, ..Options::default() }), &history).unwrap();
             // What was read before it began to be written is impossible in time, not by its causes.
             let thin = |wrong: &Wrong| matches!(wrong, Wrong::ThinAir(_));
             if report.violations.iter().any(thin) {

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
-use tenet_checker::checks::counter;
+use tenet_checker::checks::counter::Counter;
+use tenet_checker::checks::run;
 use tenet_histories::{History, Operation, Outcome, Value};
 
 use crate::random::{NIL, bytes, call, history, may_precede, precedes};
@@ -58,7 +59,7 @@ proptest! {
     #[test]
     fn agrees_with_all_sums(bytes in bytes(100), is_unit in any::<bool>()) {
         let history = random(&bytes, is_unit);
-        let found: Vec<usize> = counter::check(&history).unwrap().violations.iter().map(|wrong| wrong.read.number).collect();
+        let found: Vec<usize> = run(Counter::new(0), &history).unwrap().violations.iter().map(|wrong| wrong.read.number).collect();
         prop_assert_eq!(found, slow(&history));
     }
 }

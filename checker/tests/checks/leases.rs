@@ -1,5 +1,6 @@
 use proptest::prelude::*;
-use tenet_checker::checks::leases::{self, Options};
+use tenet_checker::checks::leases::{Leases, Options};
+use tenet_checker::checks::run;
 use tenet_histories::{History, Operation, Outcome, Value};
 
 use crate::random::{NIL, bytes, call, history, kinds, precedes, sorted};
@@ -84,6 +85,6 @@ proptest! {
             clock_uncertainty_ns: if uncertain { 1_500_000 } else { 0 },
         };
         let history = random(&bytes);
-        prop_assert_eq!(kinds(&leases::check(&history, &options).unwrap()), slow(&history, &options));
+        prop_assert_eq!(kinds(&run(Leases::new(options.clone()), &history).unwrap()), slow(&history, &options));
     }
 }

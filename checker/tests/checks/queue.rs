@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use tenet_checker::checks::queue;
+use tenet_checker::checks::queue::{Options, Queue};
+use tenet_checker::checks::run;
 use tenet_histories::{History, Operation, Outcome, Value};
 
 use crate::random::{NIL, bytes, call, history, kinds, precedes, sorted};
@@ -85,7 +86,7 @@ proptest! {
     #[test]
     fn agrees_with_counting(bytes in bytes(120)) {
         let history = random(&bytes);
-        let report = queue::check(&history).unwrap();
+        let report = run(Queue::new(Options::default()), &history).unwrap();
         prop_assert_eq!((kinds(&report), !report.undecided.is_empty()), slow(&history));
     }
 }

@@ -1,8 +1,9 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use tenet_checker::checks::causal::{self, Level};
-use tenet_checker::checks::session::{self, Because, Guarantee, Options, Wrong};
+use tenet_checker::checks::causal::{self, Causal, Level};
+use tenet_checker::checks::run;
+use tenet_checker::checks::session::{Because, Guarantee, Options, Session, Wrong};
 use tenet_histories::{History, Operation, Value};
 
 use crate::causal::random;
@@ -87,7 +88,7 @@ proptest! {
     #[test]
     fn agrees_with_all_orders_and_with_causality(bytes in bytes(150), clients in 2..4u32, accesses_max in 4..10usize) {
         let history = random(&bytes, clients, accesses_max);
-        let report = session::check(&history, &Options::default()).unwrap();
+        let report = run(Session::new(Options::default()), &history).unwrap();
         if report.violations.iter().any(|wrong| matches!(wrong, Wrong::ThinAir(_))) {
             return Ok(());
         }
@@ -103,6 +104,6 @@ proptest! {
         report.violations.iter().for_each(|wrong| verify(&history, wrong));
         // The four together are convergent causal consistency.
         let options = causal::Options { level: Level::Convergent, ..causal::Options::default() };
-        prop_assert_eq!(report.violations.is_empty(), causal::check(&history, &options).unwrap().violations.is_empty());
+        prop_assert_eq!(report.violations.is_empty(), run(Causal::new(options), &history).unwrap().violations.is_empty());
     }
 }

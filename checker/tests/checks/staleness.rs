@@ -1,5 +1,6 @@
 use proptest::prelude::*;
-use tenet_checker::checks::staleness::{self, Options, Wrong};
+use tenet_checker::checks::run;
+use tenet_checker::checks::staleness::{Options, Staleness, Wrong};
 use tenet_histories::{Operation, Outcome, Value};
 
 use crate::causal::random;
@@ -58,7 +59,7 @@ proptest! {
                 ended: o.return_event().map(|event| (o.completed.unwrap().time_ns as i64, event)),
             }
         }).collect();
-        let check = |options| staleness::check(&history, &options).unwrap();
+        let check = |options| run(Staleness::new(options), &history).unwrap();
         let report = check(Options { age_ns_max: Some(age_ns as u64), ..Options::default() });
         if report.violations.iter().any(|wrong| matches!(wrong, Wrong::ThinAir(_))) {
             return Ok(());

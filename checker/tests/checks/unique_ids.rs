@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
-use tenet_checker::checks::unique_ids;
+use tenet_checker::checks::run;
+use tenet_checker::checks::unique_ids::UniqueIds;
 
 use crate::random::{NIL, bytes, call, history};
 
@@ -13,7 +14,7 @@ proptest! {
         let mut ids: Vec<_> = operations.iter().filter(|o| o.is_ok()).map(|o| (&o.call.key, o.answer())).collect();
         let count = ids.len();
         ids = ids.into_iter().collect::<BTreeSet<_>>().into_iter().collect();
-        let report = unique_ids::check(&history).unwrap();
+        let report = run(UniqueIds::default(), &history).unwrap();
         prop_assert_eq!(report.violation_counts.get("given-again").copied().unwrap_or(0), (count - ids.len()) as u64);
         for again in &report.violations {
             let of = |number: usize| (&operations[number].call.key, operations[number].answer());

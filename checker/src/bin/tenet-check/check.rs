@@ -168,21 +168,24 @@ impl Job {
         let model = choose(&self.judging, &history).map_err(|stopped| NotJudged::Problem(stopped.to_string()))?;
         let misread = |error: CheckError| NotJudged::Problem(format!("cannot be read as {}: {error}", model.name));
         let asked = Asked::new(model, &self.judging, self.memory, &self.signals);
-        let streamed = if self.keep { None } else { Judge::new(&asked, &history.header) };
-        let (mut said, operations) = if let Some(mut judge) = streamed {
-            history.events.drain(..).try_for_each(|event| judge.push(&event)).map_err(misread)?;
-            while let Some(event) = events.next()? {
-                judge.push(&event).map_err(misread)?;
-            }
-            self.signals.checking(0, 0);
-            judge.finish(&asked)
-        } else {
-            history.events.extend(events.take(usize::MAX)?);
-            self.signals.checking(0, 0);
-            let said = asked.judge(&history).map_err(misread)?;
-            let is_invoke = |event: &&Event| matches!(event.what, What::Invoke { .. });
-            (said, history.events.iter().filter(is_invoke).count())
+        let mut judge = Judge::new(&asked, &history.header);
+        let mut operations = 0;
+        let mut next = |event: &Event| {
+            operations += usize::from(matches!(event.what, What::Invoke { .. }));
+            judge.push(event).map_err(misread)
         };
+        history.events.iter().try_for_each(&mut next)?;
+        if !self.keep {
+            history.events.clear();
+        }
+        while let Some(event) = events.next()? {
+            next(&event)?;
+            if self.keep {
+                history.events.push(event);
+            }
+        }
+        self.signals.checking(0, 0);
+        let mut said = judge.finish().map_err(misread)?;
         if let Some(reason) = self.signals.reason().filter(|_| said.shown.verdict == "unknown") {
             said.shown.explanation = format!("{reason}: {}", said.shown.explanation);
         }

@@ -142,10 +142,9 @@ impl Asked {
 
     /// Judges a history that has its facts.
     pub fn judge(&self, history: &History) -> Result<Said, CheckError> {
-        let mut stamped = Stamped::new(&stamped::Options::default());
-        history.events.iter().try_for_each(|event| stamped.push(event))?;
-        let told = self.model.check(history, &self.options)?;
-        Ok(self.together(told.as_ref(), stamped.finish(), alarms(history)))
+        let mut judge = Judge::new(self, &history.header);
+        history.events.iter().try_for_each(|event| judge.push(event))?;
+        judge.finish()
     }
 
     /// What the model says, unless something graver was found that no model asks about.
@@ -167,24 +166,22 @@ impl Asked {
 }
 
 /// The same, event by event.
-pub struct Judge {
+pub struct Judge<'a> {
+    asked: &'a Asked,
     model: Box<dyn Stream>,
     stamped: Stamped,
     /// Nothing but alarms: they are few.
     alarms: History,
-    operations: usize,
 }
 
-impl Judge {
-    /// None: the model wants to see the whole history.
-    pub fn new(asked: &Asked, header: &Header) -> Option<Judge> {
-        let model = asked.model.stream(header, &asked.options)?;
+impl Judge<'_> {
+    pub fn new<'a>(asked: &'a Asked, header: &Header) -> Judge<'a> {
+        let model = asked.model.stream(header, &asked.options);
         let stamped = Stamped::new(&stamped::Options::default());
-        Some(Judge { model, stamped, alarms: History::default(), operations: 0 })
+        Judge { asked, model, stamped, alarms: History::default() }
     }
 
     pub fn push(&mut self, event: &Event) -> Result<(), CheckError> {
-        self.operations += usize::from(matches!(event.what, What::Invoke { .. }));
         if matches!(event.what, What::Alarm(_)) {
             self.alarms.events.push(event.clone());
         }
@@ -192,10 +189,9 @@ impl Judge {
         self.stamped.push(event)
     }
 
-    /// What was said, and of how many operations.
-    pub fn finish(self, asked: &Asked) -> (Said, usize) {
-        let said = asked.together(self.model.finish().as_ref(), self.stamped.finish(), alarms(&self.alarms));
-        (said, self.operations)
+    pub fn finish(self) -> Result<Said, CheckError> {
+        let told = self.model.finish()?;
+        Ok(self.asked.together(told.as_ref(), self.stamped.finish(), alarms(&self.alarms)))
     }
 }
 

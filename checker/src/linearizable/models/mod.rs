@@ -11,7 +11,7 @@ mod set;
 
 use std::fmt;
 
-use tenet_histories::{History, Value};
+use tenet_histories::Value;
 
 pub use counter::Counter;
 pub use kv::Kv;
@@ -22,8 +22,7 @@ pub use queue::{FifoQueue, UnorderedQueue};
 pub use register::Register;
 pub use set::Set;
 
-use super::{Options, Report, check_by};
-use crate::CheckError;
+use super::{Collector, Model, Options, Stream};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
@@ -102,21 +101,24 @@ impl fmt::Display for Kind {
     }
 }
 
-pub(super) fn check(history: &History, options: &Options, initial: Option<Value>) -> Result<Report, CheckError> {
-    let value = initial.unwrap_or_default();
+/// `initial`: the value of every object at first.
+pub(super) fn stream(options: &Options, initial: Value) -> Box<dyn Stream> {
+    fn of<M: Model + 'static>(model: M, options: &Options) -> Box<dyn Stream> {
+        Box::new(Collector::new(Box::new(model), options.pairs))
+    }
     match options.kind {
-        Kind::Register => check_by(&Register::new(value), history, options),
-        Kind::MultiRegister => check_by(&MultiRegister::new(value), history, options),
-        Kind::Mutex => check_by(&Mutex::plain(), history, options),
-        Kind::OwnerMutex => check_by(&Mutex::owned(), history, options),
-        Kind::ReentrantMutex => check_by(&Mutex::reentrant(), history, options),
-        Kind::FencedMutex => check_by(&Mutex::fenced(), history, options),
-        Kind::Queue => check_by(&FifoQueue, history, options),
-        Kind::UnorderedQueue => check_by(&UnorderedQueue, history, options),
-        Kind::Set => check_by(&Set, history, options),
-        Kind::Counter => check_by(&Counter::new(value.as_int().unwrap_or(0)), history, options),
-        Kind::Kv => check_by(&Kv::new(value), history, options),
-        Kind::Log => check_by(&Log, history, options),
+        Kind::Register => of(Register::new(initial), options),
+        Kind::MultiRegister => of(MultiRegister::new(initial), options),
+        Kind::Mutex => of(Mutex::plain(), options),
+        Kind::OwnerMutex => of(Mutex::owned(), options),
+        Kind::ReentrantMutex => of(Mutex::reentrant(), options),
+        Kind::FencedMutex => of(Mutex::fenced(), options),
+        Kind::Queue => of(FifoQueue, options),
+        Kind::UnorderedQueue => of(UnorderedQueue, options),
+        Kind::Set => of(Set, options),
+        Kind::Counter => of(Counter::new(initial.as_int().unwrap_or(0)), options),
+        Kind::Kv => of(Kv::new(initial), options),
+        Kind::Log => of(Log, options),
     }
 }
 
