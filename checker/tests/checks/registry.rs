@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use tenet_checker::models::{self, MODELS};
+use tenet_checker::{Finding, judge};
 use tenet_histories::History;
 
 fn corpus(folder: &str, name: &str) -> History {
@@ -35,5 +36,41 @@ fn a_header_that_names_a_model_decides() {
         let names: Vec<&str> = models::candidates(&history).iter().map(|model| model.name).collect();
         assert_eq!(names, [model.name]);
         assert_eq!(models::named(model.name).unwrap().name, model.name);
+    }
+}
+
+/// What a history does not tell, no check claims to know (K4).
+#[test]
+fn what_cannot_be_told_is_unknown_and_the_reason_is_said() {
+    let writes_twice = r#"{"tenet-history":2,"workload":"session"}
+{"time_ns":1,"type":"invoke","process":0,"f":"write","key":"x","value":1}
+{"time_ns":2,"type":"ok","process":0}
+{"time_ns":3,"type":"invoke","process":1,"f":"write","key":"x","value":1}
+{"time_ns":4,"type":"ok","process":1}
+{"time_ns":5,"type":"invoke","process":1,"f":"read","key":"x"}
+{"time_ns":6,"type":"ok","process":1,"value":1}
+"#;
+    let without_bound = r#"{"tenet-history":2,"workload":"staleness"}
+{"time_ns":1,"type":"invoke","process":0,"f":"write","key":"x","value":1}
+{"time_ns":2,"type":"ok","process":0}
+"#;
+    let perhaps_updated = r#"{"tenet-history":2,"workload":"convergence","facts":{"quiet_ns":1}}
+{"time_ns":1,"type":"invoke","process":0,"f":"update","value":"a"}
+{"time_ns":2,"type":"ok","process":0}
+{"time_ns":3,"type":"invoke","process":1,"f":"update","value":"b"}
+{"time_ns":4,"type":"unknown","process":1}
+{"time_ns":5,"type":"invoke","process":0,"f":"read"}
+{"time_ns":6,"type":"ok","process":0,"value":3}
+{"time_ns":7,"type":"invoke","process":2,"f":"read"}
+{"time_ns":8,"type":"ok","process":2,"value":4}
+"#;
+    let cases =
+        [(writes_twice, "written twice"), (without_bound, "age_ns_max"), (perhaps_updated, "may still have come")];
+    for (text, expected) in cases {
+        let history = tenet_histories::read(text.as_bytes(), "history").unwrap().history;
+        match &judge(&history).unwrap().verdicts[0].finding {
+            Finding::Unknown { reason } => assert!(reason.contains(expected), "{reason}"),
+            other => panic!("{other:?}, of {text}"),
+        }
     }
 }
