@@ -230,39 +230,13 @@ pub(super) fn judge(accesses: &Accesses, thin_air: Vec<ThinAir>, options: &Optio
         report.undecided.push(reason);
         return report;
     }
-    let mut found: Vec<Wrong> = thin_air.into_iter().map(Wrong::ThinAir).collect();
-    let mut gave_up: BTreeMap<Level, Exhausted> = BTreeMap::new();
-    if found.is_empty() {
-        let order = Order::new(accesses);
-        let mut meter = Meter::new(&options.budget);
-        match order.causal_and_convergent(&mut meter, options.budget.bytes_max) {
-            Ok(wrongs) => found = wrongs,
-            Err(why) => gave_up.extend(Level::ALL.map(|level| (level, why))),
-        }
-        let is_open = gave_up.is_empty() && found.iter().all(|wrong| !wrong.rules_out(Level::Memory));
-        if is_open {
-            match order.memory(&mut meter) {
-                Ok(wrong) => found.extend(wrong),
-                Err(why) => gave_up.extend([(Level::Memory, why)]),
-            }
+    if thin_air.is_empty() {
+        match Order::new(accesses).judge(options) {
+            Ok(found) => found.into_iter().for_each(|wrong| report.violation(wrong)),
+            Err(why) => report.undecided.push(why.to_string()),
         }
     }
-    for wrong in found {
-        match wrong.rules_out(options.level) {
-            true => report.violation(wrong),
-            false => report.count(super::Violation::name(&wrong), 1),
-        }
-    }
-    report.undecided.extend(gave_up.get(&options.level).map(Exhausted::to_string));
-    for level in Level::ALL {
-        let out = report.violations.iter().any(|wrong| wrong.rules_out(level))
-            || level == Level::Convergent && report.counts.contains_key("cyclic-conflict")
-            || level == Level::Memory
-                && ["cyclic-memory", "memory-initial-read"].iter().any(|name| report.counts.contains_key(name));
-        if !out && !gave_up.contains_key(&level) {
-            report.count(level.name(), 1);
-        }
-    }
+    thin_air.into_iter().for_each(|thin_air| report.violation(Wrong::ThinAir(thin_air)));
     report
 }
 
@@ -453,8 +427,23 @@ impl<'a> Order<'a> {
         }
     }
 
-    fn causal_and_convergent(&self, meter: &mut Meter, bytes_max: usize) -> Result<Vec<Wrong>, Exhausted> {
-        let mut wrongs = Vec::new();
+    fn judge(&self, options: &Options) -> Result<Vec<Wrong>, Exhausted> {
+        let mut meter = Meter::new(&options.budget);
+        let (wrongs, conflicts) = self.causal(options, &mut meter)?;
+        match options.level {
+            _ if !wrongs.is_empty() => Ok(wrongs),
+            Level::Causal => Ok(Vec::new()),
+            Level::Convergent => match self.propagate(&conflicts, false, &mut meter, |_, _, _| {})? {
+                Ok(()) => Ok(Vec::new()),
+                Err(stuck) => Ok(vec![self.cycle(&stuck, &conflicts, Level::Convergent)]),
+            },
+            Level::Memory => Ok(self.memory(&mut meter)?.into_iter().collect()),
+        }
+    }
+
+    /// What is not causal; else, where convergence is asked for, what the order of conflicts must respect.
+    fn causal(&self, options: &Options, meter: &mut Meter) -> Result<(Vec<Wrong>, Vec<Conflict>), Exhausted> {
+        let bytes_max = options.budget.bytes_max;
         let mut conflicts: Vec<Conflict> = Vec::new();
         let (mut initial, mut overwritten): (Option<Conflict>, Option<Conflict>) = (None, None);
         let mut is_full = false;
@@ -464,7 +453,9 @@ impl<'a> Order<'a> {
                     initial.get_or_insert(conflict);
                 } else if clocks.knows(conflict.known, self.place[conflict.shown as usize]) {
                     overwritten.get_or_insert(conflict);
-                } else if !clocks.knows(conflict.shown, self.place[conflict.known as usize]) {
+                } else if options.level == Level::Convergent
+                    && !clocks.knows(conflict.shown, self.place[conflict.known as usize])
+                {
                     is_full = conflicts.len() * size_of::<Conflict>() >= bytes_max;
                     if !is_full {
                         conflicts.push(conflict);
@@ -473,8 +464,9 @@ impl<'a> Order<'a> {
             });
         })?;
         if let Err(stuck) = ended {
-            return Ok(vec![self.cycle(&stuck, &[], Level::Causal)]);
+            return Ok((vec![self.cycle(&stuck, &[], Level::Causal)], Vec::new()));
         }
+        let mut wrongs = Vec::new();
         if let Some(Conflict { known, read, .. }) = initial {
             let steps = self.path(known, read, &[]);
             wrongs.push(Wrong::InitialRead { steps, rules_out: Level::Causal });
@@ -484,17 +476,11 @@ impl<'a> Order<'a> {
             steps.extend(self.path(known, read, &[]));
             wrongs.push(Wrong::Overwritten { over: Box::new(self.did(known)), steps });
         }
-        if !wrongs.is_empty() {
-            return Ok(wrongs);
-        }
-        if is_full {
+        if wrongs.is_empty() && is_full {
             return Err(Exhausted::Bytes { max: bytes_max });
         }
         sort(&mut conflicts);
-        if let Err(stuck) = self.propagate(&conflicts, false, meter, |_, _, _| {})? {
-            wrongs.push(self.cycle(&stuck, &conflicts, Level::Convergent));
-        }
-        Ok(wrongs)
+        Ok((wrongs, conflicts))
     }
 
     /// Each client that reads is asked for itself, until nothing more follows.

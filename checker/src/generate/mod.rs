@@ -244,10 +244,11 @@ impl Iterator for Generator {
 }
 
 /// Numbers that look random and are the same everywhere (SplitMix64, Steele and others 2014).
-pub(crate) struct Luck(pub u64);
+pub struct Luck(pub u64);
 
 impl Luck {
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+    /// Less than `bound`.
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
