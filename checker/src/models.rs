@@ -317,7 +317,9 @@ pub const MODELS: &[Model] = &[
         promise: "transactions over registers are isolated",
         functions: &["txn"],
         by_name_only: false,
-        judge: Judge::By(|header, options| Box::new(isolated(isolation::Registers::default(), header, options))),
+        judge: Judge::By(|header, options| {
+            Box::new(isolated(isolation::Registers::new(initial(header, options)), header, options))
+        }),
     },
     Model {
         name: workloads::BANK,

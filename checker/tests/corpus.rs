@@ -14,13 +14,21 @@ fn corpus() -> Vec<PathBuf> {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "jsonl") {
+            } else if path.extension().is_some_and(|extension| extension == "jsonl") || said_of(&path).exists() {
                 found.push(path);
             }
         }
     }
     found.sort();
     found
+}
+
+/// Where the verdict on a history is.
+fn said_of(path: &Path) -> PathBuf {
+    match path.extension() {
+        Some(extension) if extension == "jsonl" => path.with_extension("expected"),
+        _ => path.with_added_extension("expected"),
+    }
 }
 
 #[test]
@@ -33,7 +41,7 @@ fn every_history_gets_its_verdict() {
         let reading = tenet_histories::read_file(path).unwrap();
         assert!(reading.truncated.is_none(), "{}", path.display());
         let judgement = judge(&reading.history).unwrap();
-        let expected = fs::read_to_string(path.with_extension("expected")).unwrap();
+        let expected = fs::read_to_string(said_of(path)).unwrap();
         let mut lines = expected.lines();
         let mut failures = judgement.failures();
         let found = match failures.next() {

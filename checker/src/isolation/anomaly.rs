@@ -24,25 +24,25 @@ use super::level::Level;
 use super::proof::{Cycle, Later, Who, version};
 use super::shape::Order;
 
-/// A version as a checker of registers or of lists sees it: a value or, for a list, its last element.
-pub type Version = Option<i64>;
+/// A version as a checker of registers or of lists sees it: a value or, for a list, its last element. Nil: none.
+pub type Version = Value;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Anomaly {
     GarbageRead {
         reader: Who,
         key: Value,
-        value: i64,
+        value: Value,
     },
     DuplicateElements {
         reader: Who,
         key: Value,
-        element: i64,
+        element: Value,
     },
     IncompatibleOrder {
         readers: [Who; 2],
         key: Value,
-        lists: [Vec<i64>; 2],
+        lists: [Vec<Value>; 2],
     },
     CyclicVersions {
         key: Value,
@@ -58,26 +58,26 @@ pub enum Anomaly {
     FutureRead {
         who: Who,
         key: Value,
-        value: i64,
+        value: Value,
     },
     G1a {
         reader: Who,
         writer: Who,
         key: Value,
-        value: i64,
+        value: Value,
     },
     G1b {
         reader: Who,
         writer: Who,
         key: Value,
-        value: i64,
+        value: Value,
     },
     DirtyUpdate {
         failed: Who,
         writer: Who,
         key: Value,
-        value: i64,
-        next: i64,
+        value: Value,
+        next: Value,
     },
     LostUpdate {
         writers: [Who; 2],
@@ -200,7 +200,7 @@ impl fmt::Display for Anomaly {
             CyclicVersions { key, order } => {
                 write!(f, "cyclic versions: the values of {key} cannot be put in any order")?;
                 order.iter().try_for_each(|later| {
-                    write!(f, "\n  {} comes before {}: {later}", version(later.earlier), version(later.later))
+                    write!(f, "\n  {} comes before {}: {later}", version(&later.earlier), version(&later.later))
                 })
             }
             Internal { who, key, found, expected, is_end } => {
@@ -225,7 +225,7 @@ impl fmt::Display for Anomaly {
                 "dirty update: {writer} wrote {next} to {key} after {value}, but {failed}, which wrote that, failed"
             ),
             LostUpdate { writers: [one, two], key, read } => {
-                let read = version(*read);
+                let read = version(read);
                 write!(f, "lost update: {one} and {two} both read {key} at {read} and both wrote what comes next")
             }
             FracturedRead { cycle, .. } => write!(f, "fractured read, {cycle}"),

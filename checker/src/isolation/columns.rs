@@ -4,14 +4,16 @@
 
 use tenet_histories::Value;
 
-use super::index::{Index, mix};
+use super::index::{Index, Values, mix};
 
 /// Writes have numbers, in the order of their transactions.
 #[derive(Default)]
 pub(super) struct Writes {
     pub by: Vec<u32>,
     pub key: Vec<u32>,
-    pub value: Vec<i64>,
+    /// What was written: see `values`.
+    pub code: Vec<i64>,
+    pub values: Values,
     /// Of each transaction.
     first: Vec<u32>,
     index: Index,
@@ -29,22 +31,27 @@ impl Writes {
         self.first[at]..self.first.get(at + 1).copied().unwrap_or(self.by.len() as u32)
     }
 
-    pub fn find(&self, key: u32, value: i64) -> Option<u32> {
-        let is_it = |write: u32| self.value[write as usize] == value && self.key[write as usize] == key;
-        self.index.find(mix(value as u64, key.into()), is_it)
+    pub fn value(&self, write: u32) -> Value {
+        self.values.value(self.code[write as usize])
+    }
+
+    pub fn find(&self, key: u32, code: i64) -> Option<u32> {
+        let is_it = |write: u32| self.code[write as usize] == code && self.key[write as usize] == key;
+        self.index.find(mix(code as u64, key.into()), is_it)
     }
 
     /// False: the key was given that value before.
-    pub fn add(&mut self, by: u32, key: u32, value: i64) -> bool {
-        if self.find(key, value).is_some() {
+    pub fn add(&mut self, by: u32, key: u32, value: &Value) -> bool {
+        let code = self.values.code(value);
+        if self.find(key, code).is_some() {
             return false;
         }
         let write = self.by.len() as u32;
         self.by.push(by);
         self.key.push(key);
-        self.value.push(value);
-        let (values, keys) = (&self.value, &self.key);
-        self.index.insert(write, |at| mix(values[at as usize] as u64, keys[at as usize].into()));
+        self.code.push(code);
+        let (codes, keys) = (&self.code, &self.key);
+        self.index.insert(write, |at| mix(codes[at as usize] as u64, keys[at as usize].into()));
         true
     }
 }

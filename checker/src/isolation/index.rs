@@ -93,6 +93,44 @@ impl Keys {
     }
 }
 
+/// Codes below it are those of values that have no code of their own.
+const OWN_MIN: i64 = i64::MIN + (1 << 32);
+
+/// Values in eight bytes: integers as themselves (but those next to the lowest), all else by its number, which is kept once.
+#[derive(Default)]
+pub(super) struct Values {
+    others: Keys,
+}
+
+impl Values {
+    pub(super) fn code(&mut self, value: &Value) -> i64 {
+        match value {
+            Value::Int(int) if *int >= OWN_MIN => *int,
+            other => i64::MIN + i64::from(self.others.number(other)),
+        }
+    }
+
+    pub(super) fn is(&self, code: i64, value: &Value) -> bool {
+        match value {
+            Value::Int(int) if *int >= OWN_MIN => *int == code,
+            other => self.other(code) == Some(other),
+        }
+    }
+
+    pub(super) fn value(&self, code: i64) -> Value {
+        self.other(code).cloned().unwrap_or(Value::Int(code))
+    }
+
+    /// How many values it keeps.
+    pub(super) fn kept_count(&self) -> usize {
+        self.others.count()
+    }
+
+    fn other(&self, code: i64) -> Option<&Value> {
+        (code < OWN_MIN).then(|| self.others.name((code - i64::MIN) as u32))
+    }
+}
+
 fn hash_of(name: &Value) -> u64 {
     match name {
         Value::Int(int) => mix(*int as u64, 0),

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 
-use tenet_histories::Outcome;
+use tenet_histories::{Outcome, Value};
 
 use super::Dependencies;
 use super::anomaly::Anomaly;
@@ -93,8 +93,15 @@ impl<'a> ListOrder<'a> {
         self.lists.appends.by[append as usize]
     }
 
-    fn element(&self, append: u32) -> i64 {
-        self.lists.appends.value[append as usize]
+    fn element(&self, append: u32) -> Value {
+        self.lists.appends.value(append)
+    }
+
+    /// The last element that a read shows; nil if it shows none.
+    fn last(&self, read: Read) -> Value {
+        let last = read.length().checked_sub(1);
+        let code = last.map(|last| self.lists.orders[read.key as usize].elements[last as usize]);
+        code.map_or(Value::Nil, |code| self.lists.appends.values.value(code))
     }
 
     fn is_disputed(&self, key: u32) -> bool {
@@ -210,7 +217,7 @@ impl<'a> ListOrder<'a> {
             return Some(Anomaly::IncompatibleOrder {
                 readers: [reader, disagreeing.by].map(|number| lists.transactions.who(number)),
                 key: lists.keys.name(disagreeing.key).clone(),
-                lists: [order[..length as usize].to_vec(), disagreeing.list.clone()],
+                lists: [lists.values(&order[..length as usize]), lists.values(&disagreeing.list)],
             });
         }
         None
@@ -225,18 +232,18 @@ impl<'a> ListOrder<'a> {
             let Some(append) = failed else { continue };
             let place = lists.append_place[append as usize];
             let who = |number: u32| lists.transactions.who(number);
-            let (writer, value) = (who(self.by(append)), self.element(append));
+            let writer = who(self.by(append));
             let name = || lists.keys.name(key).clone();
             if !found.iter().any(|anomaly| matches!(anomaly, Anomaly::G1a { .. }))
                 && let Some(reader) = lists.reader_of(key, place)
             {
-                found.push(Anomaly::G1a { reader: who(reader), writer, key: name(), value });
+                found.push(Anomaly::G1a { reader: who(reader), writer, key: name(), value: self.element(append) });
             }
             if !found.iter().any(|anomaly| matches!(anomaly, Anomaly::DirtyUpdate { .. }))
                 && let Some(next) = places.get(*end as usize).filter(|next| **next != NONE)
                 && lists.transactions.is_ok(self.by(*next))
             {
-                let (next, by) = (self.element(*next), who(self.by(*next)));
+                let (value, next, by) = (self.element(append), self.element(*next), who(self.by(*next)));
                 found.push(Anomaly::DirtyUpdate { failed: writer, writer: by, key: name(), value, next });
             }
         }
@@ -320,8 +327,7 @@ impl Dependencies for ListOrder<'_> {
             Kind::ReadWrite => lists.reads_of(from).iter().find_map(|read| {
                 let (next, unread) = self.missed(*read);
                 let next = *next.iter().chain(unread).find(|next| self.by(**next) == to)?;
-                let last = read.length().checked_sub(1);
-                let last = last.map(|last| lists.orders[read.key as usize].elements[last as usize]);
+                let last = self.last(*read);
                 let (key, next, unread) = (name(read.key), self.element(next), is_unread(next));
                 Some(Because::MissedInList { key, last, next, unread })
             }),
@@ -350,11 +356,10 @@ impl Dependencies for ListOrder<'_> {
                 }
                 let earlier = *updates.entry((read.key, read.length())).or_insert(number);
                 if earlier != number {
-                    let last = read.length().checked_sub(1);
                     return Some(Anomaly::LostUpdate {
                         writers: [earlier, number].map(|number| lists.transactions.who(number)),
                         key: lists.keys.name(read.key).clone(),
-                        read: last.map(|last| lists.orders[read.key as usize].elements[last as usize]),
+                        read: self.last(*read),
                     });
                 }
             }

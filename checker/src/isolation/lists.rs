@@ -143,7 +143,8 @@ impl Lists {
                 Micro::Write(_, key, element) => {
                     let append = appends.next().filter(|append| {
                         let at = *append as usize;
-                        self.appends.value[at] == element && self.keys.name(self.appends.key[at]) == key
+                        self.appends.values.is(self.appends.code[at], element)
+                            && self.keys.name(self.appends.key[at]) == key
                     });
                     let append = append.ok_or_else(|| misshapen(number, item, "the appends that were asked for"))?;
                     steps.push((self.appends.key[append as usize], place, append));
@@ -152,7 +153,7 @@ impl Lists {
                     let list = list(number, there)?;
                     let key = self.key(key);
                     steps.push((key, place, self.reads.len() as u32));
-                    self.observe(number, key, list, item)?;
+                    self.observe(number, key, list);
                 }
                 Micro::Range([low, high], Some(pairs)) => {
                     let first = self.reads.len() as u32;
@@ -164,7 +165,7 @@ impl Lists {
                         }
                         let key = self.key(key);
                         steps.push((key, place, self.reads.len() as u32));
-                        self.observe(number, key, list, pair)?;
+                        self.observe(number, key, list);
                     }
                     let (low, high) = (low.clone(), high.clone());
                     let reads = first - first_read..self.reads.len() as u32 - first_read;
@@ -196,7 +197,8 @@ impl Lists {
             let item = &answers[*place as usize];
             let micro = Micro::of(number, item)?;
             if let Micro::Write(_, _, element) = micro {
-                expected.push(element);
+                let code = self.appends.code[*what as usize];
+                expected.push(code);
                 has_appended = true;
                 let is_read = |place: u32| !matches!(Micro::of(number, &answers[place as usize]), Ok(Micro::Write(..)));
                 let reads = steps[..at].iter().filter(|(_, place, _)| is_read(*place));
@@ -204,7 +206,7 @@ impl Lists {
                 for (_, _, read) in reads {
                     if position < self.reads[*read as usize].length() {
                         let (who, key) = (self.transactions.who(number), self.keys.name(*key).clone());
-                        self.report(Anomaly::FutureRead { who, key, value: element });
+                        self.report(Anomaly::FutureRead { who, key, value: element.clone() });
                     }
                 }
                 continue;
@@ -218,12 +220,11 @@ impl Lists {
             if has_appended {
                 self.reads[*what as usize].bits |= AFTER_APPEND;
             }
-            let found: Vec<i64> = list.iter().filter_map(Value::as_int).collect();
+            let found: Vec<i64> = list.iter().map(|element| self.appends.values.code(element)).collect();
             let agrees = if is_whole { found == expected } else { found.ends_with(&expected) };
             if !agrees {
                 let (who, key) = (self.transactions.who(number), self.keys.name(*key).clone());
-                let expected = expected.clone().into();
-                let found = found.clone().into();
+                let [found, expected] = [&found, &expected].map(|codes| Value::List(self.values(codes)));
                 self.report(Anomaly::Internal { who, key, found, expected, is_end: !is_whole });
             }
             (is_whole, expected) = (true, found);
@@ -239,7 +240,7 @@ impl Lists {
                 let Micro::Write(_, key, element) = Micro::of(number, earlier)? else { continue };
                 if low <= key && key <= high && micro::found(pairs, key).is_nil() {
                     let who = self.transactions.who(number);
-                    let (found, expected) = (Value::List(Vec::new()), vec![element].into());
+                    let (found, expected) = (Value::List(Vec::new()), vec![element.clone()].into());
                     self.report(Anomaly::Internal { who, key: key.clone(), found, expected, is_end: true });
                 }
             }
@@ -248,20 +249,21 @@ impl Lists {
     }
 
     /// Compares a list with what is known of its key, and keeps what is new in it.
-    fn observe(&mut self, number: u32, key: u32, list: &[Value], item: &Value) -> Result<(), CheckError> {
+    fn observe(&mut self, number: u32, key: u32, list: &[Value]) {
         let order = &self.orders[key as usize];
-        let known = list.iter().zip(&order.elements).take_while(|(value, element)| value.as_int() == Some(**element));
+        let values = &self.appends.values;
+        let known = list.iter().zip(&order.elements).take_while(|(value, code)| values.is(**code, value));
         let mut agreed = known.count();
         let mut disagrees = agreed < order.elements.len() && agreed < list.len();
         for (place, value) in list.iter().enumerate().skip(agreed) {
-            let Some(element) = value.as_int() else { return Err(misshapen(number, item, "integers in a list")) };
-            let append = self.appends.find(key, element);
+            let code = self.appends.values.code(value);
+            let append = self.appends.find(key, code);
             let first = append.map(|append| self.append_place[append as usize]);
             let is_again = first.is_some_and(|first| (first as usize) < agreed)
                 || disagrees && list.len() <= REPEATS_MAX && list[agreed..place].contains(value);
             if is_again {
                 let (reader, key) = (self.transactions.who(number), self.keys.name(key).clone());
-                self.report(Anomaly::DuplicateElements { reader, key, element });
+                self.report(Anomaly::DuplicateElements { reader, key, element: value.clone() });
                 disagrees = true;
             }
             if disagrees {
@@ -276,7 +278,7 @@ impl Lists {
                 None => self.unclaimed.push((key, place as u32, number)),
             }
             let order = &mut self.orders[key as usize];
-            order.elements.push(element);
+            order.elements.push(code);
             if !order.is_disputed {
                 order.trusted = order.elements.len() as u32;
             }
@@ -287,33 +289,37 @@ impl Lists {
             order.is_disputed = true;
             order.trusted = order.trusted.min(agreed as u32);
             if self.disagreeing.len() < DISAGREEING_MAX {
-                let list = list.iter().filter_map(Value::as_int).collect();
+                let list = list.iter().map(|value| self.appends.values.code(value)).collect();
                 self.disagreeing.push(Disagreeing { by: number, key, list });
             }
         }
         self.reads.push(Read { key, bits: agreed as u32 | if disagrees { DISAGREES } else { 0 } });
-        Ok(())
     }
 
     /// Elements that were read before they were appended find their append; those that have none are garbage.
     pub(super) fn claim(&mut self) {
         for (key, place, reader) in std::mem::take(&mut self.unclaimed) {
-            let element = self.orders[key as usize].elements[place as usize];
-            match self.appends.find(key, element) {
+            let code = self.orders[key as usize].elements[place as usize];
+            match self.appends.find(key, code) {
                 Some(append) => self.append_place[append as usize] = place,
                 None => {
                     let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
-                    self.report(Anomaly::GarbageRead { reader, key, value: element });
+                    self.report(Anomaly::GarbageRead { reader, key, value: self.appends.values.value(code) });
                 }
             }
         }
         let evidence: Vec<(u32, u32, i64)> = self.disagreeing.iter().flat_map(Disagreeing::elements).collect();
-        for (key, reader, element) in evidence {
-            if self.appends.find(key, element).is_none() {
+        for (key, reader, code) in evidence {
+            if self.appends.find(key, code).is_none() {
                 let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
-                self.report(Anomaly::GarbageRead { reader, key, value: element });
+                self.report(Anomaly::GarbageRead { reader, key, value: self.appends.values.value(code) });
             }
         }
+    }
+
+    /// What these codes stand for.
+    pub(super) fn values(&self, codes: &[i64]) -> Vec<Value> {
+        codes.iter().map(|code| self.appends.values.value(*code)).collect()
     }
 
     /// The first of each name is kept.
@@ -332,7 +338,7 @@ impl Lists {
 
 impl Disagreeing {
     fn elements(&self) -> impl Iterator<Item = (u32, u32, i64)> {
-        self.list.iter().map(|element| (self.key, self.by, *element))
+        self.list.iter().map(|code| (self.key, self.by, *code))
     }
 }
 

@@ -8,10 +8,13 @@ use crate::CheckError;
 pub(super) const RANGE: &str = "rr";
 pub(super) const WRITE: &str = functions::MICRO_WRITE;
 
+/// What a register may be set to.
+pub(super) const NOT_INITIAL: &str = "another value than the initial one, so that a read tells whose it is";
+
 #[derive(Clone, Copy)]
 pub(super) enum Micro<'e> {
-    /// `["append", key, element]`, `["w", key, value]`: by its name.
-    Write(&'e str, &'e Value, i64),
+    /// `["append", key, element]`, `["w", key, value]`: by its name. Nil is what is there before anything is written.
+    Write(&'e str, &'e Value, &'e Value),
     /// `["r", key, what is there]`; nil if it was not answered, or if nothing is there.
     Read(&'e Value, &'e Value),
     /// The bounds, both included, and what is there; none if it was not answered.
@@ -20,12 +23,12 @@ pub(super) enum Micro<'e> {
 
 impl<'e> Micro<'e> {
     pub(super) fn of(number: u32, item: &'e Value) -> Result<Micro<'e>, CheckError> {
-        const EXPECTED: &str = "[\"append\" or \"w\", key, integer], [\"r\", key, ..] or [\"rr\", [low, high], pairs]";
+        const EXPECTED: &str = "[\"append\" or \"w\", key, a value], [\"r\", key, ..] or [\"rr\", [low, high], pairs]";
         let wrong = || misshapen(number, item, EXPECTED);
         let Some([name, key, value]) = item.as_list() else { return Err(wrong()) };
         match (name.as_name(), value) {
-            (Some(name @ (functions::MICRO_APPEND | WRITE)), Value::Int(written)) => {
-                Ok(Micro::Write(name, key, *written))
+            (Some(name @ (functions::MICRO_APPEND | WRITE)), written) if !written.is_nil() => {
+                Ok(Micro::Write(name, key, written))
             }
             (Some(functions::MICRO_READ), value) => Ok(Micro::Read(key, value)),
             (Some(RANGE), Value::Nil | Value::List(_)) => match key.as_list() {

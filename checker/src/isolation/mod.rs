@@ -34,7 +34,7 @@ mod transactions;
 
 use std::ops::ControlFlow;
 
-use tenet_histories::{Header, History, Value};
+use tenet_histories::{Header, History, Value, facts};
 
 use crate::budget::{Budget, Meter};
 use crate::{CheckError, Oracle};
@@ -117,9 +117,10 @@ pub fn check_lists(history: &History, options: &Options) -> Result<Report, Check
     Ok(lists.finish(&options.of(&history.header)))
 }
 
-/// Judges a history of transactions over registers (rw-register).
+/// Judges a history of transactions over registers (rw-register), of which each begins as the fact `initial` says, or unset.
 pub fn check_registers(history: &History, options: &Options) -> Result<Report, CheckError> {
-    let mut registers = Registers::default();
+    let initial = history.header.facts.get(facts::INITIAL).cloned().unwrap_or_default();
+    let mut registers = Registers::new(initial);
     history.events.iter().try_for_each(|event| registers.push(event))?;
     Ok(registers.finish(&options.of(&history.header)))
 }

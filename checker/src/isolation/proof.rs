@@ -32,19 +32,19 @@ impl fmt::Display for Who {
 pub enum Because {
     /// The first appended `first` to a list, and `second` of the second one comes next; without those of transactions that
     /// failed. If `unread`, no read shows `second`, so that it comes after all that reads show.
-    Appended { key: Value, first: i64, second: i64, unread: bool },
+    Appended { key: Value, first: Value, second: Value, unread: bool },
     /// The first appended that element to a list, and the second read it.
-    ReadList { key: Value, element: i64 },
-    /// The first read a list that ends with `last` (none: it was empty); the second appended what comes next.
-    MissedInList { key: Value, last: Option<i64>, next: i64, unread: bool },
+    ReadList { key: Value, element: Value },
+    /// The first read a list that ends with `last` (nil: it was empty); the second appended what comes next.
+    MissedInList { key: Value, last: Value, next: Value, unread: bool },
     /// The first looked at all keys of a range and this one was not there; the second was the first to write to it.
-    MissedInRange { key: Value, low: Value, high: Value, next: i64 },
+    MissedInRange { key: Value, low: Value, high: Value, next: Value },
     /// The first wrote a version of a register, and the second a later one.
-    Overwrote { key: Value, first: i64, second: i64, order: Vec<Later> },
+    Overwrote { key: Value, first: Value, second: Value, order: Vec<Later> },
     /// The first wrote that version of a register, and the second read it.
-    ReadRegister { key: Value, value: i64 },
+    ReadRegister { key: Value, value: Value },
     /// The first read a version of a register, and the second wrote a later one.
-    MissedInRegister { key: Value, read: Option<i64>, next: i64, order: Vec<Later> },
+    MissedInRegister { key: Value, read: Value, next: Value, order: Vec<Later> },
     /// The same client invoked the second after the first had returned.
     SameProcess,
     /// The second was invoked after the first had returned.
@@ -54,15 +54,14 @@ pub enum Because {
 /// Why one version of a register is later than another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Later {
-    /// None: the initial state.
-    pub earlier: Option<i64>,
-    pub later: Option<i64>,
+    pub earlier: Value,
+    pub later: Value,
     pub source: Source,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// Each key begins without a value.
+    /// Each key begins so.
     Initial,
     /// That operation read the one and then wrote the other.
     WroteAfterRead { operation: usize },
@@ -145,7 +144,7 @@ impl fmt::Display for Edge {
             }
             Because::MissedInList { key, last, next, unread: is_unread } => {
                 let unread = unread(is_unread);
-                let end = last.map_or("empty".to_string(), |last| format!("up to {last}"));
+                let end = if last.is_nil() { "empty".to_string() } else { format!("up to {last}") };
                 write!(f, "{a} read list {key} {end}, without {next}, which operation {b} appended{unread}")?;
             }
             Because::MissedInRange { key, low, high, next } => {
@@ -161,7 +160,7 @@ impl fmt::Display for Edge {
                 write!(f, "{a} set {key} to {value} and operation {b} read it")?;
             }
             Because::MissedInRegister { key, read, next, order } => {
-                let read = version(*read);
+                let read = version(read);
                 write!(f, "{a} read {key} as {read}, which operation {b} later set to {next}{}", Orders(order))?;
             }
             Because::SameProcess => {
@@ -177,8 +176,8 @@ impl fmt::Display for Edge {
     }
 }
 
-pub(super) fn version(value: Option<i64>) -> String {
-    value.map_or("unset".to_string(), |value| value.to_string())
+pub(super) fn version(value: &Value) -> String {
+    if value.is_nil() { "unset".to_string() } else { value.to_string() }
 }
 
 struct Orders<'a>(&'a [Later]);
@@ -195,9 +194,9 @@ impl fmt::Display for Orders<'_> {
 
 impl fmt::Display for Later {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [earlier, later] = [self.earlier, self.later].map(version);
+        let [earlier, later] = [&self.earlier, &self.later].map(version);
         match self.source {
-            Source::Initial => write!(f, "every key is unset at first, so {later} came later"),
+            Source::Initial => write!(f, "every key is {earlier} at first, so {later} came later"),
             Source::WroteAfterRead { operation } => {
                 write!(f, "operation {operation} read {earlier} and then set {later}, so {later} came later")
             }

@@ -13,7 +13,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::ops::ControlFlow;
 
-use tenet_histories::Outcome;
+use tenet_histories::{Outcome, Value};
 
 use super::anomaly::Anomaly;
 use super::columns::Range;
@@ -93,10 +93,10 @@ impl<'a> RegisterOrder<'a> {
     }
 
     /// The key of a version, and its value.
-    fn version(&self, node: u32) -> (u32, Option<i64>) {
+    fn version(&self, node: u32) -> (u32, Value) {
         match node.checked_sub(self.writes() as u32) {
-            Some(key) => (key, None),
-            None => (self.registers.writes.key[node as usize], Some(self.registers.writes.value[node as usize])),
+            Some(key) => (key, self.registers.value(Version::Initial)),
+            None => (self.registers.writes.key[node as usize], self.registers.writes.value(node)),
         }
     }
 
@@ -322,7 +322,7 @@ impl<'a> RegisterOrder<'a> {
             for read in registers.reads_of(number) {
                 let name = || registers.keys.name(read.key).clone();
                 if let Version::Write(write) = read.version {
-                    let (by, value) = (self.by(write), registers.writes.value[write as usize]);
+                    let (by, value) = (self.by(write), registers.writes.value(write));
                     if registers.transactions.outcome(by) == Outcome::Fail {
                         let anomaly = || Anomaly::G1a { reader: who(number), writer: who(by), key: name(), value };
                         aborted.get_or_insert_with(anomaly);
@@ -411,7 +411,7 @@ impl Dependencies for RegisterOrder<'_> {
     fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
         let registers = self.registers;
         let name = |key: u32| registers.keys.name(key).clone();
-        let value = |write: u32| registers.writes.value[write as usize];
+        let value = |write: u32| registers.writes.value(write);
         let because = match kind {
             Kind::Process => Some(Because::SameProcess),
             Kind::RealTime => Some(Because::RealTime),
@@ -465,7 +465,7 @@ impl Dependencies for RegisterOrder<'_> {
                     let missing = reads.iter().rposition(|miss| miss.key == key && self.chain(*miss, write).is_some());
                     let Some(missing) = missing.filter(|missing| worst.is_none() || *missing > place) else { continue };
                     let Some(chain) = self.chain(reads[missing], write) else { continue };
-                    let (key, value) = (registers.keys.name(read.key).clone(), registers.writes.value[source as usize]);
+                    let (key, value) = (registers.keys.name(read.key).clone(), registers.writes.value(source));
                     let mut steps = vec![(writer, Kind::WriteRead, Because::ReadRegister { key, value })];
                     let (mut from, mut kind) = (*number, Kind::ReadWrite);
                     for write in chain {

@@ -5,6 +5,7 @@
 //! Invariants
 //!  B1  A version is a write, by its number, or the initial state of a key.
 //!  B2  A write belongs to the transaction that asked for it, whatever that was answered.
+//!  B3  Nobody writes the initial value of keys (a history where somebody does is refused), so that a value names its version.
 
 use tenet_histories::{Call, Completion, Event, Outcome, Value};
 
@@ -24,9 +25,11 @@ pub struct Registers {
     reads: Vec<Read>,
     first_read: Vec<(u32, u32)>,
     pub(super) ranges: Vec<Range>,
-    /// Reads of values that nobody was seen to write before: the read, its transaction, the value.
+    /// Reads of values that nobody was seen to write before: the read, its transaction, the value's code.
     unclaimed: Vec<(u32, u32, i64)>,
     pub(super) found: Vec<Anomaly>,
+    /// Of every key, before anybody writes it.
+    initial: Value,
     scratch: Vec<(u32, u32, u32)>,
 }
 
@@ -47,6 +50,11 @@ pub(super) enum Version {
 }
 
 impl Registers {
+    /// `initial` is the value of every key at first.
+    pub fn new(initial: Value) -> Registers {
+        Registers { initial, ..Registers::default() }
+    }
+
     pub fn push(&mut self, event: &Event) -> Result<(), CheckError> {
         match self.transactions.push(event)? {
             Step::Invoked(number, call) => self.on_invoke(number, call),
@@ -73,10 +81,11 @@ impl Registers {
         self.final_write(self.writes.by[write as usize], self.writes.key[write as usize]) == Some(write)
     }
 
-    pub(super) fn value(&self, version: Version) -> Option<i64> {
+    pub(super) fn value(&self, version: Version) -> Value {
         match version {
-            Version::Write(write) => Some(self.writes.value[write as usize]),
-            Version::Initial | Version::Garbage => None,
+            Version::Write(write) => self.writes.value(write),
+            Version::Initial => self.initial.clone(),
+            Version::Garbage => Value::Nil,
         }
     }
 
@@ -87,6 +96,9 @@ impl Registers {
             let Micro::Write(name, key, value) = Micro::of(number, item)? else { continue };
             if name != WRITE {
                 return Err(misshapen(number, item, "w or r: these are registers"));
+            }
+            if *value == self.initial {
+                return Err(misshapen(number, item, micro::NOT_INITIAL));
             }
             let key = self.keys.number(key);
             if !self.writes.add(number, key, value) {
@@ -109,12 +121,12 @@ impl Registers {
                 Micro::Write(_, key, value) => {
                     let write = writes.next().filter(|write| {
                         let at = *write as usize;
-                        self.writes.value[at] == value && self.keys.name(self.writes.key[at]) == key
+                        self.writes.values.is(self.writes.code[at], value) && self.keys.name(self.writes.key[at]) == key
                     });
                     let write = write.ok_or_else(|| misshapen(number, item, "the writes that were asked for"))?;
                     steps.push((self.writes.key[write as usize], place, write));
                 }
-                Micro::Read(key, there) => steps.push(self.observe(number, place, key, there)?),
+                Micro::Read(key, there) => steps.push(self.observe(number, place, key, there)),
                 Micro::Range([low, high], Some(pairs)) => {
                     let first = self.reads.len() as u32;
                     for pair in pairs {
@@ -122,7 +134,7 @@ impl Registers {
                         if key < low || key > high {
                             return Err(misshapen(number, pair, "only keys of the range that was asked for"));
                         }
-                        steps.push(self.observe(number, place, key, there)?);
+                        steps.push(self.observe(number, place, key, there));
                     }
                     let (low, high) = (low.clone(), high.clone());
                     let reads = first - first_read..self.reads.len() as u32 - first_read;
@@ -145,22 +157,24 @@ impl Registers {
     }
 
     /// Finds the write that a read saw.
-    fn observe(&mut self, number: u32, place: u32, key: &Value, there: &Value) -> Result<(u32, u32, u32), CheckError> {
+    fn observe(&mut self, number: u32, place: u32, key: &Value, there: &Value) -> (u32, u32, u32) {
         let key = self.keys.number(key);
         let read = self.reads.len() as u32;
         let version = match there {
-            Value::Nil => Version::Initial,
-            Value::Int(value) => match self.writes.find(key, *value) {
-                Some(write) => Version::Write(write),
-                None => {
-                    self.unclaimed.push((read, number, *value));
-                    Version::Garbage
-                }
-            },
-            other => return Err(misshapen(number, other, "an integer or null")),
+            there if *there == self.initial => Version::Initial,
+            there => {
+                let code = self.writes.values.code(there);
+                self.writes.find(key, code).map_or_else(
+                    || {
+                        self.unclaimed.push((read, number, code));
+                        Version::Garbage
+                    },
+                    Version::Write,
+                )
+            }
         };
         self.reads.push(Read { key, version, is_external: true });
-        Ok((key, place, read))
+        (key, place, read)
     }
 
     /// A transaction reads again what it read or wrote before, and nothing that it writes only later.
@@ -179,11 +193,10 @@ impl Registers {
             if let Version::Write(write) = version
                 && (written..own.end).contains(&write)
             {
-                let (who, key, value) = (self.transactions.who(number), *key, self.writes.value[write as usize]);
+                let (who, key, value) = (self.transactions.who(number), *key, self.writes.value(write));
                 self.report(Anomaly::FutureRead { who, key: self.keys.name(key).clone(), value });
             } else if let Some(expected) = known.filter(|known| *known != version) {
-                let value = |version| self.value(version).map_or(Value::Nil, Value::Int);
-                let (found, expected) = (value(version), value(expected));
+                let (found, expected) = (self.value(version), self.value(expected));
                 let (who, key) = (self.transactions.who(number), self.keys.name(*key).clone());
                 self.report(Anomaly::Internal { who, key, found, expected, is_end: false });
             }
@@ -199,7 +212,7 @@ impl Registers {
             for earlier in &answers[..place] {
                 let Micro::Write(_, key, value) = Micro::of(number, earlier)? else { continue };
                 if low <= key && key <= high && micro::found(pairs, key).is_nil() {
-                    let (who, expected) = (self.transactions.who(number), value.into());
+                    let (who, expected) = (self.transactions.who(number), value.clone());
                     let key = key.clone();
                     self.report(Anomaly::Internal { who, key, found: Value::Nil, expected, is_end: false });
                 }
@@ -210,13 +223,13 @@ impl Registers {
 
     /// Values that were read before they were written find their write; those that have none are garbage.
     pub(super) fn claim(&mut self) {
-        for (read, reader, value) in std::mem::take(&mut self.unclaimed) {
+        for (read, reader, code) in std::mem::take(&mut self.unclaimed) {
             let key = self.reads[read as usize].key;
-            match self.writes.find(key, value) {
+            match self.writes.find(key, code) {
                 Some(write) => self.reads[read as usize].version = Version::Write(write),
                 None => {
                     let (reader, key) = (self.transactions.who(reader), self.keys.name(key).clone());
-                    self.report(Anomaly::GarbageRead { reader, key, value });
+                    self.report(Anomaly::GarbageRead { reader, key, value: self.writes.values.value(code) });
                 }
             }
         }

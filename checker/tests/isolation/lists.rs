@@ -5,7 +5,7 @@ use tenet_checker::isolation::{Anomaly, Level, Options, Report, check_lists};
 use tenet_histories::{Event, History, Operation, Value, What};
 
 use crate::brute_force::{LEVELS, State, each_key, has_execution, micros};
-use crate::small::{KEYS, list_history, plans};
+use crate::small::{KEYS, list_history, plans, with_other_values};
 use crate::verify::verify;
 
 fn check(history: &History) -> Report {
@@ -101,6 +101,9 @@ proptest! {
             }
         }
         prop_assert_eq!(names(&check(&history)), names(&check(&renamed)));
+        let others = with_other_values(&history);
+        verify(&others, &check(&others));
+        prop_assert_eq!(names(&check(&history)), names(&check(&others)));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Rw-register.
 
 use proptest::prelude::*;
-use tenet_checker::isolation::{Level, Options, RegisterKeys, check_registers};
-use tenet_histories::{Operation, Value};
+use tenet_checker::isolation::{Level, Options, RegisterKeys, Report, check_registers};
+use tenet_checker::models;
+use tenet_histories::{History, Operation, Value, What};
 
 use crate::brute_force::{LEVELS, State, each_key, has_execution, micros};
-use crate::small::{KEYS, plans, register_history};
+use crate::small::{KEYS, plans, register_history, with_other_values};
 use crate::verify::verify;
 
 type Registers = [Value; KEYS as usize];
@@ -72,6 +73,58 @@ proptest! {
             prop_assert!(!report.anomalies.is_empty(), "{without}");
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4000))]
+
+    #[test]
+    fn what_values_are_does_not_matter((shuffle, plans) in plans(), zero in any::<bool>()) {
+        let history = register_history(&shuffle, &plans, true);
+        let report = check_registers(&history, &options(RegisterKeys::Nothing)).unwrap();
+        let mut others = with_other_values(&history);
+        if zero {
+            start_at(&mut others, &"0".into());
+        }
+        let other = check_registers(&others, &options(RegisterKeys::Nothing)).unwrap();
+        verify(&others, &other);
+        let names = |report: &Report| report.anomalies.iter().map(|anomaly| anomaly.name()).collect::<Vec<_>>();
+        prop_assert_eq!((names(&report), report.ruled_out()), (names(&other), other.ruled_out()));
+    }
+}
+
+/// What was unset had that value at first.
+fn start_at(history: &mut History, initial: &Value) {
+    history.header.facts.insert("initial".to_string(), initial.clone());
+    for event in &mut history.events {
+        let What::Complete { completion, .. } = &mut event.what else { continue };
+        let Value::List(micros) = &mut completion.value else { continue };
+        for micro in micros {
+            let Value::List(parts) = micro else { unreachable!() };
+            if parts[2].is_nil() {
+                parts[2] = initial.clone();
+            }
+        }
+    }
+}
+
+#[test]
+fn the_initial_value_is_nobodys() {
+    let history = |value: i64| {
+        let plan = (vec![(true, 0), (false, 0)], tenet_histories::Outcome::Ok, vec![0; 5]);
+        let mut history = register_history(&[0, 0], &[plan], true);
+        history.header.facts.insert("initial".to_string(), value.into());
+        history
+    };
+    let error = check_registers(&history(1), &Options::default()).unwrap_err();
+    assert!(error.to_string().contains("another value than the initial one"), "{error}");
+    // The other key is read as unset, which it never was.
+    let report = check_registers(&history(7), &Options::default()).unwrap();
+    assert!(report.to_string().contains("read null from 1, but nobody wrote null"), "{report}");
+    // What a person says is said against the fact.
+    let said = models::Options { initial: Some(Value::Nil), ..models::Options::default() };
+    let model = models::named("rw-register").unwrap();
+    assert!(model.check(&history(1), &said).unwrap().verdict().is_valid());
 }
 
 #[test]

@@ -149,6 +149,49 @@ fn last_of(list: &Value) -> Value {
     list.as_list().unwrap().last().cloned().unwrap_or(Value::Nil)
 }
 
+/// The same history with elements and values that are no integers, or hardly.
+pub fn with_other_values(history: &History) -> History {
+    let mut history = history.clone();
+    for event in &mut history.events {
+        let value = match &mut event.what {
+            What::Invoke { call, .. } => &mut call.value,
+            What::Complete { completion, .. } => &mut completion.value,
+            _ => continue,
+        };
+        let Value::List(micros) = value else { continue };
+        for micro in micros {
+            let Value::List(parts) = micro else { unreachable!() };
+            let is_range = parts[0].as_text() == Some("rr");
+            match &mut parts[2] {
+                Value::List(pairs) if is_range => {
+                    for pair in pairs {
+                        let Value::List(pair) = pair else { unreachable!() };
+                        pair[1] = other(&pair[1]);
+                    }
+                }
+                there => *there = other(there),
+            }
+        }
+    }
+    history
+}
+
+/// Integers become something else, no two of them the same.
+fn other(value: &Value) -> Value {
+    match value {
+        Value::Int(1) => true.into(),
+        Value::Int(int) => match int % 5 {
+            0 => Value::Text(int.to_string()),
+            1 => Value::Keyword(int.to_string()),
+            2 => Value::Number(format!("{int}.50")),
+            3 => Value::from(vec![*int, 0]),
+            _ => Value::Int(i64::MIN + int),
+        },
+        Value::List(list) => Value::List(list.iter().map(other).collect()),
+        other => other.clone(),
+    }
+}
+
 pub fn outcomes() -> impl Strategy<Value = Outcome> {
     prop_oneof![6 => Just(Outcome::Ok), 1 => Just(Outcome::Fail), 2 => Just(Outcome::Unknown)]
 }

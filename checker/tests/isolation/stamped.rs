@@ -9,7 +9,7 @@ use tenet_checker::{Finding, judge};
 use tenet_histories::{Completion, Event, History, Operation, Outcome, Process, Value, What};
 
 use crate::brute_force::micros;
-use crate::small::{append, call, read};
+use crate::small::{append, call, read, with_other_values};
 
 const KEYS: i64 = 3;
 
@@ -279,6 +279,12 @@ proptest! {
     }
 
     #[test]
+    fn what_values_are_does_not_matter((shuffle, plans) in plans(), is_lists in any::<bool>()) {
+        let history = stamped_history(&shuffle, &plans, is_lists);
+        prop_assert_eq!(found(&history), found(&with_other_values(&history)));
+    }
+
+    #[test]
     fn without_real_time_nothing_is_refuted_that_a_longer_window_allows((shuffle, plans) in plans()) {
         let history = stamped_history(&shuffle, &plans, true);
         let long = check_stamped(&history, &Options { lag: u64::MAX, ..Options::default() }).unwrap();
@@ -289,6 +295,35 @@ proptest! {
             }
         }
     }
+}
+
+/// More values than are kept at a time, each read after many others were written and overwritten.
+#[test]
+fn values_that_are_forgotten_were_no_longer_needed() {
+    let complete = |completion| What::Complete { process: Process(0), completion };
+    let write = |key: i64, value: &str| Value::List(vec!["w".into(), key.into(), value.into()]);
+    let mut events = Vec::new();
+    let count = 20_000u64;
+    for number in 0..count {
+        let (key, value) = ((number % 3) as i64, format!("value {number}"));
+        let mut micros = vec![write(key, &value)];
+        if number >= 3 && number != count - 2 {
+            micros.insert(0, read(key, format!("value {}", number - 3).into()));
+        }
+        if number == count - 1 {
+            micros.insert(0, read((key + 1) % 3, "value 0".into()));
+        }
+        events.push(What::Invoke { process: Process(0), call: call(micros.clone()) });
+        let completion = Completion::ok(Value::List(micros));
+        let (read_timestamp, commit_timestamp) = (Some(number * 2), Some(number * 2 + 1));
+        events.push(complete(Completion { read_timestamp, commit_timestamp, ..completion }));
+    }
+    let events = events.into_iter().enumerate().map(|(at, what)| Event::new(at as u64, what)).collect();
+    let report = check_stamped(&History { events, ..History::default() }, &Options::default()).unwrap();
+    let violations: Vec<String> = report.violations.iter().map(|violation| violation.to_string()).collect();
+    assert_eq!(violations.len(), 1, "{report}");
+    let explanation = "found \"value 0\", of which no commit is known, expected \"value 19997\", committed at 39995";
+    assert!(violations[0].contains(explanation), "{report}");
 }
 
 #[test]

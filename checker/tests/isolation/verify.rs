@@ -7,7 +7,9 @@ use crate::brute_force::{each_key, micros};
 
 pub fn verify(history: &History, report: &Report) {
     let operations = history.operations().unwrap();
-    let facts = Facts { operations: &operations };
+    let is_registers = operations.iter().flat_map(micros).any(|[name, ..]| is("w", name));
+    let initial = history.header.facts.get("initial").cloned().unwrap_or_default();
+    let facts = Facts { operations: &operations, is_registers, initial };
     for anomaly in &report.anomalies {
         assert!(facts.holds(anomaly), "{anomaly}");
         let text = anomaly.to_string();
@@ -17,16 +19,19 @@ pub fn verify(history: &History, report: &Report) {
 
 struct Facts<'a> {
     operations: &'a [Operation<'a>],
+    is_registers: bool,
+    /// Of every register.
+    initial: Value,
 }
 
 impl Facts<'_> {
     fn holds(&self, anomaly: &Anomaly) -> bool {
         match anomaly {
             Anomaly::GarbageRead { reader, key, value } => {
-                self.reads(reader.operation, key).any(|list| list.contains(value)) && self.writer(key, *value).is_none()
+                self.reads(reader.operation, key).any(|list| list.contains(value)) && self.writer(key, value).is_none()
             }
             Anomaly::DuplicateElements { reader, key, element } => {
-                let twice = |list: &Vec<i64>| list.iter().filter(|other| *other == element).count() > 1;
+                let twice = |list: &Vec<Value>| list.iter().filter(|other| *other == element).count() > 1;
                 self.reads(reader.operation, key).any(|list| twice(&list))
             }
             Anomaly::IncompatibleOrder { readers, key, lists } => {
@@ -37,8 +42,9 @@ impl Facts<'_> {
             Anomaly::FutureRead { who, key, value } => {
                 let steps = steps(&self.operations[who.operation]);
                 let of_key = |name: &str| {
-                    let at =
-                        |[of, other, there]: &[Value; 3]| is(name, of) && other == key && ints(there).contains(value);
+                    let at = |[of, other, there]: &[Value; 3]| {
+                        is(name, of) && other == key && self.elements(of, there).contains(value)
+                    };
                     steps.iter().position(at)
                 };
                 let (read, written) = (of_key("r"), of_key("append").or(of_key("w")));
@@ -46,23 +52,23 @@ impl Facts<'_> {
             }
             Anomaly::G1a { reader, writer, key, value } => {
                 self.operations[writer.operation].outcome() == Outcome::Fail
-                    && self.writer(key, *value) == Some(writer.operation)
+                    && self.writer(key, value) == Some(writer.operation)
                     && self.reads(reader.operation, key).any(|list| list.contains(value))
             }
             Anomaly::G1b { reader, writer, key, value } => {
-                let later = self.appends(writer.operation, key).skip_while(|element| element != value).nth(1);
+                let later = self.appends(writer.operation, key).skip_while(|element| *element != value).nth(1);
                 let seen = self.reads(reader.operation, key).any(|list| list.last() == Some(value));
                 seen && later.is_some() && reader.operation != writer.operation
             }
             Anomaly::DirtyUpdate { failed, writer, key, value, next } => {
                 self.operations[failed.operation].outcome() == Outcome::Fail
                     && self.operations[writer.operation].is_ok()
-                    && self.writer(key, *value) == Some(failed.operation)
-                    && self.writer(key, *next) == Some(writer.operation)
-                    && self.is_before(key, *value, *next)
+                    && self.writer(key, value) == Some(failed.operation)
+                    && self.writer(key, next) == Some(writer.operation)
+                    && self.is_before(key, value, next)
             }
             Anomaly::LostUpdate { writers, key, read } => writers.iter().all(|who| {
-                let both = self.reads(who.operation, key).any(|list| list.last() == read.as_ref());
+                let both = self.reads(who.operation, key).any(|list| list.last().unwrap_or(&self.nothing()) == read);
                 both && self.appends(who.operation, key).next().is_some() && self.operations[who.operation].is_ok()
             }),
             Anomaly::FracturedRead { cycle, .. } => {
@@ -74,9 +80,9 @@ impl Facts<'_> {
             }
             Anomaly::Cycle(cycle) => self.is_cycle(cycle),
             Anomaly::CyclicVersions { key, order } => {
-                let next = |at: usize| order[(at + 1) % order.len()].earlier;
+                let next = |at: usize| &order[(at + 1) % order.len()].earlier;
                 order.len() > 1
-                    && (0..order.len()).all(|at| order[at].later == next(at) && self.is_later(key, &order[at]))
+                    && (0..order.len()).all(|at| order[at].later == *next(at) && self.is_later(key, &order[at]))
             }
         }
     }
@@ -95,41 +101,41 @@ impl Facts<'_> {
         let [one, two] = [from, to].map(|at| &self.operations[at]);
         match (kind, because) {
             (Kind::WriteWrite, Because::Appended { key, first, second, unread }) => {
-                self.writer(key, *first) == Some(from)
-                    && self.writer(key, *second) == Some(to)
-                    && if *unread { self.is_unread(key, *second) } else { self.is_before(key, *first, *second) }
+                self.writer(key, first) == Some(from)
+                    && self.writer(key, second) == Some(to)
+                    && if *unread { self.is_unread(key, second) } else { self.is_before(key, first, second) }
             }
             (Kind::WriteRead, Because::ReadList { key, element }) => {
-                self.writer(key, *element) == Some(from) && self.reads(to, key).any(|list| list.contains(element))
+                self.writer(key, element) == Some(from) && self.reads(to, key).any(|list| list.contains(element))
             }
             (Kind::ReadWrite, Because::MissedInList { key, last, next, unread }) => {
-                let missed = |list: &Vec<i64>| list.last() == last.as_ref() && !list.contains(next);
-                let seen = last.is_none_or(|last| self.is_before(key, last, *next));
+                let missed = |list: &Vec<Value>| list.last().unwrap_or(&Value::Nil) == last && !list.contains(next);
+                let seen = last.is_nil() || self.is_before(key, last, next);
                 self.reads(from, key).any(|list| missed(&list))
-                    && self.writer(key, *next) == Some(to)
-                    && if *unread { self.is_unread(key, *next) } else { seen && !self.is_unread(key, *next) }
+                    && self.writer(key, next) == Some(to)
+                    && if *unread { self.is_unread(key, next) } else { seen && !self.is_unread(key, next) }
             }
             (Kind::PredicateReadWrite, Because::MissedInRange { key, low, high, next }) => {
                 let looked = micros(one).any(|[name, range, pairs]| {
                     let is_there = || pairs.as_list().unwrap().iter().any(|pair| pair.as_list().unwrap()[0] == *key);
                     is("rr", name) && range.as_list() == Some(&[low.clone(), high.clone()]) && !is_there()
                 });
-                looked && low <= key && key <= high && self.writer(key, *next) == Some(to)
+                looked && low <= key && key <= high && self.writer(key, next) == Some(to)
             }
             (Kind::WriteRead, Because::ReadRegister { key, value }) => {
-                self.writer(key, *value) == Some(from) && self.values(to, key).any(|read| read == Some(*value))
+                self.writer(key, value) == Some(from) && self.values(to, key).any(|read| read == *value)
             }
             (Kind::WriteWrite, Because::Overwrote { key, first, second, order }) => {
-                let ends = [order[0].earlier, order[order.len() - 1].later] == [Some(*first), Some(*second)];
+                let ends = [&order[0].earlier, &order[order.len() - 1].later] == [first, second];
                 let steps = order.iter().all(|later| self.is_later(key, later));
-                ends && steps && self.writer(key, *first) == Some(from) && self.writer(key, *second) == Some(to)
+                ends && steps && self.writer(key, first) == Some(from) && self.writer(key, second) == Some(to)
             }
             (Kind::ReadWrite, Because::MissedInRegister { key, read, next, order }) => {
-                let ends = [order[0].earlier, order[order.len() - 1].later] == [*read, Some(*next)];
+                let ends = [&order[0].earlier, &order[order.len() - 1].later] == [read, next];
                 let steps = order.iter().all(|later| self.is_later(key, later));
                 ends && steps
                     && self.values(from, key).any(|value| value == *read)
-                    && self.writer(key, *next) == Some(to)
+                    && self.writer(key, next) == Some(to)
             }
             (Kind::Process, Because::SameProcess) => {
                 one.process == two.process && one.is_ok() && one.return_event().unwrap() < two.invoke_event
@@ -141,17 +147,16 @@ impl Facts<'_> {
 
     /// One version of a register comes after another.
     fn is_later(&self, key: &Value, later: &Later) -> bool {
-        let meets = |at: usize, value: Option<i64>| {
-            let written = value.is_some_and(|value| self.appends(at, key).any(|written| written == value));
-            written || self.values(at, key).any(|read| read == value)
+        let meets = |at: usize, value: &Value| {
+            self.appends(at, key).any(|written| written == value) || self.values(at, key).any(|read| read == *value)
         };
         match &later.source {
-            Source::Initial => later.earlier.is_none() && later.later.is_some(),
+            Source::Initial => later.earlier == self.initial && later.later != self.initial,
             Source::WroteAfterRead { operation } => {
                 let names: Vec<_> =
                     steps(&self.operations[*operation]).into_iter().filter(|[_, of, _]| of == key).collect();
-                let read = names.iter().position(|[name, _, value]| is("r", name) && value.as_int() == later.earlier);
-                let wrote = names.iter().position(|[name, _, value]| is("w", name) && value.as_int() == later.later);
+                let read = names.iter().position(|[name, _, value]| is("r", name) && *value == later.earlier);
+                let wrote = names.iter().position(|[name, _, value]| is("w", name) && *value == later.later);
                 read.zip(wrote).is_some_and(|(read, wrote)| read < wrote)
             }
             Source::SequentialKey { operations: [one, two] } | Source::LinearizableKey { operations: [one, two] } => {
@@ -160,20 +165,20 @@ impl Facts<'_> {
                 let ordered = first.is_ok() && first.return_event().unwrap() < second.invoke_event;
                 ordered
                     && (!is_process || first.process == second.process)
-                    && meets(*one, later.earlier)
-                    && meets(*two, later.later)
+                    && meets(*one, &later.earlier)
+                    && meets(*two, &later.later)
             }
         }
     }
 
     /// What a transaction that is ok read of a register.
-    fn values(&self, at: usize, key: &Value) -> impl Iterator<Item = Option<i64>> {
+    fn values(&self, at: usize, key: &Value) -> impl Iterator<Item = Value> {
         let operation = &self.operations[at];
         let found = micros(operation).filter(|_| operation.is_ok()).filter_map(|[name, of, value]| match () {
-            () if is("r", name) && of == key => Some(value.as_int()),
+            () if is("r", name) && of == key => Some(value.clone()),
             () if is("rr", name) => {
                 let mut pairs = value.as_list().unwrap().iter().map(|pair| pair.as_list().unwrap());
-                pairs.find(|pair| pair[0] == *key).map(|pair| pair[1].as_int())
+                pairs.find(|pair| pair[0] == *key).map(|pair| pair[1].clone())
             }
             () => None,
         });
@@ -183,48 +188,60 @@ impl Facts<'_> {
     /// It is ok, or somebody saw what it wrote.
     fn happened(&self, at: usize) -> bool {
         let operation = &self.operations[at];
-        let seen = || {
-            micros(operation).any(|[name, key, value]| is_write(name) && !self.is_unread(key, value.as_int().unwrap()))
-        };
+        let seen = || micros(operation).any(|[name, key, value]| is_write(name) && !self.is_unread(key, value));
         operation.is_ok() || operation.outcome() == Outcome::Unknown && seen()
     }
 
     /// All lists that a transaction which is ok read of a key.
-    fn reads(&self, at: usize, key: &Value) -> impl Iterator<Item = Vec<i64>> {
+    fn reads(&self, at: usize, key: &Value) -> impl Iterator<Item = Vec<Value>> {
         let operation = &self.operations[at];
         let found = micros(operation).filter(|_| operation.is_ok()).filter_map(|[name, of, value]| match () {
-            () if is("r", name) && of == key => Some(ints(value)),
+            () if is("r", name) && of == key => Some(self.elements(name, value)),
             () if is("rr", name) => {
                 let mut pairs = value.as_list().unwrap().iter().map(|pair| pair.as_list().unwrap());
-                pairs.find(|pair| pair[0] == *key).map(|pair| ints(&pair[1]))
+                pairs.find(|pair| pair[0] == *key).map(|pair| self.elements(name, &pair[1]))
             }
             () => None,
         });
         found.collect::<Vec<_>>().into_iter()
     }
 
-    fn appends(&self, at: usize, key: &Value) -> impl Iterator<Item = i64> {
-        let micros = micros(&self.operations[at]).filter(move |[name, of, _]| is_write(name) && *of == key);
-        micros.map(|[.., value]| value.as_int().unwrap())
+    /// What a list has, or a register; what is appended or written.
+    fn elements(&self, name: &Value, there: &Value) -> Vec<Value> {
+        match there {
+            there if *there == self.nothing() || there.is_nil() => Vec::new(),
+            Value::List(list) if !self.is_registers && !is_write(name) => list.clone(),
+            alone => vec![alone.clone()],
+        }
     }
 
-    fn writer(&self, key: &Value, element: i64) -> Option<usize> {
+    /// What is there at first.
+    fn nothing(&self) -> Value {
+        if self.is_registers { self.initial.clone() } else { Value::Nil }
+    }
+
+    fn appends(&self, at: usize, key: &Value) -> impl Iterator<Item = &Value> {
+        let micros = micros(&self.operations[at]).filter(move |[name, of, _]| is_write(name) && *of == key);
+        micros.map(|[.., value]| value)
+    }
+
+    fn writer(&self, key: &Value, element: &Value) -> Option<usize> {
         (0..self.operations.len()).find(|at| self.appends(*at, key).any(|other| other == element))
     }
 
-    fn lists(&self, key: &Value) -> impl Iterator<Item = Vec<i64>> {
+    fn lists(&self, key: &Value) -> impl Iterator<Item = Vec<Value>> {
         (0..self.operations.len()).flat_map(move |at| self.reads(at, key))
     }
 
-    fn is_unread(&self, key: &Value, element: i64) -> bool {
-        let is_value = |at: usize| self.values(at, key).any(|value| value == Some(element));
-        self.lists(key).all(|list| !list.contains(&element)) && !(0..self.operations.len()).any(is_value)
+    fn is_unread(&self, key: &Value, element: &Value) -> bool {
+        let is_value = |at: usize| self.values(at, key).any(|value| value == *element);
+        self.lists(key).all(|list| !list.contains(element)) && !(0..self.operations.len()).any(is_value)
     }
 
     /// Some read shows the one before the other.
-    fn is_before(&self, key: &Value, one: i64, two: i64) -> bool {
+    fn is_before(&self, key: &Value, one: &Value, two: &Value) -> bool {
         self.lists(key).any(|list| {
-            let place = |element: i64| list.iter().position(|other| *other == element);
+            let place = |element: &Value| list.iter().position(|other| other == element);
             place(one).zip(place(two)).is_some_and(|(one, two)| one < two)
         })
     }
@@ -237,12 +254,12 @@ impl Facts<'_> {
             let (mut known, mut own) = (None, Vec::new());
             for [name, _, value] in all[..at].iter().filter(|[_, of, _]| of == key) {
                 if is("append", name) {
-                    own.push(value.as_int().unwrap());
+                    own.push(value.clone());
                 } else {
-                    (known, own) = (Some(ints(value)), Vec::new());
+                    (known, own) = (Some(self.elements(name, value)), Vec::new());
                 }
             }
-            let found = ints(value);
+            let found = self.elements(name, value);
             is("r", name)
                 && match known {
                     Some(known) => found != [known, own].concat(),
@@ -263,11 +280,4 @@ fn is(wanted: &str, name: &Value) -> bool {
 
 fn is_write(name: &Value) -> bool {
     is("append", name) || is("w", name)
-}
-
-/// A list, or the one value of a register.
-fn ints(list: &Value) -> Vec<i64> {
-    let alone = list.as_int().map(Value::Int);
-    let list = alone.as_ref().map_or(list.as_list().unwrap_or_default(), std::slice::from_ref);
-    list.iter().map(|element| element.as_int().unwrap()).collect()
 }

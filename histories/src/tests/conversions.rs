@@ -16,8 +16,8 @@ pub fn fixtures() -> Vec<(Format, PathBuf)> {
     for format in Format::ALL {
         let Ok(entries) = fs::read_dir(folder().join(format.name())) else { continue };
         let paths = entries.map(|entry| entry.unwrap().path());
-        fixtures
-            .extend(paths.filter(|path| path.extension().is_none_or(|kind| kind != "read")).map(|path| (format, path)));
+        let is_fixture = |path: &PathBuf| path.extension().is_none_or(|kind| kind != "read" && kind != "expected");
+        fixtures.extend(paths.filter(is_fixture).map(|path| (format, path)));
     }
     fixtures.sort();
     fixtures

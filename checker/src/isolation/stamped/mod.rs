@@ -30,9 +30,11 @@ mod violation;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 
-use tenet_histories::{Call, Completion, Event, History, Outcome, PairingError, Process, Value, What, functions};
+use tenet_histories::{
+    Call, Completion, Event, History, Outcome, PairingError, Process, Value, What, facts, functions,
+};
 
-use super::index::Keys;
+use super::index::{Keys, Values};
 use super::level::Level;
 use super::micro::{self, Micro, items, misshapen};
 use super::proof::Who;
@@ -42,23 +44,29 @@ use sweep::{Entry, Range, Read, Shared, Sweep};
 
 pub use violation::{Rule, Violation};
 
+/// How many values that are no integers are kept before it is asked whether anything holds them.
+const KEPT_MIN: usize = 1 << 12;
+
 #[derive(Clone, Debug)]
 pub struct Options {
     /// How far below what was seen before it was invoked an operation may read or commit, without being too late.
     pub lag: u64,
     /// How many operations may wait for older ones.
     pub waiting_max: usize,
+    /// The value of every register at first.
+    pub initial: Value,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { lag: 0, waiting_max: 1 << 20 }
+        Options { lag: 0, waiting_max: 1 << 20, initial: Value::Nil }
     }
 }
 
-/// Judges a history by its timestamps. Operations without any are passed over.
+/// Judges a history by its timestamps. Operations without any are passed over. Its fact `initial` counts, if there is one.
 pub fn check_stamped(history: &History, options: &Options) -> Result<StampedReport, CheckError> {
-    let mut stamped = Stamped::new(options);
+    let initial = history.header.facts.get(facts::INITIAL).unwrap_or(&options.initial).clone();
+    let mut stamped = Stamped::new(&Options { initial, ..options.clone() });
     history.events.iter().try_for_each(|event| stamped.push(event))?;
     Ok(stamped.finish())
 }
@@ -73,13 +81,28 @@ pub struct Stamped {
     /// How many operations are no longer in `invoked`.
     forgotten: usize,
     shards: BTreeMap<Option<u64>, Sweep>,
-    keys: Keys,
+    names: Names,
     /// Written at a time that nobody knows, if ever.
     unknown: BTreeSet<(u32, i64)>,
     /// Room of operations that are over.
     spare: Vec<Vec<(u32, i64)>>,
     own: Vec<(u32, i64)>,
     report: StampedReport,
+}
+
+/// What keys and values are called.
+struct Names {
+    keys: Keys,
+    values: Values,
+    kept_max: usize,
+    /// Somebody writes values, so that there are no lists.
+    has_registers: bool,
+}
+
+impl Default for Names {
+    fn default() -> Names {
+        Names { keys: Keys::default(), values: Values::default(), kept_max: KEPT_MIN, has_registers: false }
+    }
 }
 
 struct Open {
@@ -114,7 +137,7 @@ impl Stamped {
             invoked: VecDeque::new(),
             forgotten: 0,
             shards: BTreeMap::new(),
-            keys: Keys::default(),
+            names: Names::default(),
             unknown: BTreeSet::new(),
             spare: Vec::new(),
             own: Vec::new(),
@@ -160,8 +183,8 @@ impl Stamped {
     fn sweep(&mut self, shard: Option<u64>, until: u64) {
         let open = &self.open;
         let is_open = |write| open.values().any(|open| open.writes.contains(&write));
-        let (keys, unknown, report) = (&self.keys, &mut self.unknown, &mut self.report);
-        let mut shared = Shared { keys, unknown, is_open: &is_open, report };
+        let (names, unknown, report) = (&self.names, &mut self.unknown, &mut self.report);
+        let mut shared = Shared { names, unknown, is_open: &is_open, report };
         if let Some(sweep) = self.shards.get_mut(&shard) {
             sweep.advance(until, &mut shared);
         }
@@ -175,9 +198,12 @@ impl Stamped {
         writes.clear();
         if is_transaction {
             for item in items(operation as u32, &call.value)? {
-                if let Micro::Write(_, key, value) = Micro::of(operation as u32, item)? {
-                    writes.push((self.keys.number(key), value));
+                let Micro::Write(name, key, value) = Micro::of(operation as u32, item)? else { continue };
+                self.names.has_registers |= name == micro::WRITE;
+                if self.names.has_registers && *value == self.options.initial {
+                    return Err(misshapen(operation as u32, item, micro::NOT_INITIAL));
                 }
+                writes.push(self.names.write(key, value));
             }
         }
         self.invoked.push_back((position, false));
@@ -216,7 +242,8 @@ impl Stamped {
             let mut entry = sweep.entry(who, [read, commit]);
             if open.is_transaction {
                 self.own.clear();
-                take_steps(operation as u32, &completion.value, &mut self.keys, &mut self.own, &mut entry)?;
+                let initial = &self.options.initial;
+                take_steps(operation as u32, &completion.value, &mut self.names, initial, &mut self.own, &mut entry)?;
                 if let Some(violation) = entry.internal.take() {
                     self.report.add(*violation);
                 }
@@ -225,7 +252,27 @@ impl Stamped {
         }
         self.spare.push(open.writes);
         self.advance(completion.shard);
+        self.forget_values();
         Ok(())
+    }
+
+    /// Values that nothing holds any more are forgotten, once they may be most of those that are kept.
+    fn forget_values(&mut self) {
+        if self.names.values.kept_count() < self.names.kept_max {
+            return;
+        }
+        let old = std::mem::take(&mut self.names.values);
+        let mut renew = |code: &mut i64| *code = self.names.values.code(&old.value(*code));
+        self.open.values_mut().flat_map(|open| &mut open.writes).for_each(|write| renew(&mut write.1));
+        self.shards.values_mut().flat_map(Sweep::codes).for_each(&mut renew);
+        let unknown = std::mem::take(&mut self.unknown).into_iter();
+        self.unknown = unknown
+            .map(|(key, mut code)| {
+                renew(&mut code);
+                (key, code)
+            })
+            .collect();
+        self.names.kept_max = self.names.values.kept_count() * 2 + KEPT_MIN;
     }
 
     /// Does all that nothing open can come before any more.
@@ -249,21 +296,21 @@ impl Stamped {
 fn take_steps(
     number: u32,
     answers: &Value,
-    keys: &mut Keys,
+    names: &mut Names,
+    initial: &Value,
     own: &mut Vec<(u32, i64)>,
     entry: &mut Entry,
 ) -> Result<(), CheckError> {
     for item in items(number, answers)? {
         match Micro::of(number, item)? {
             Micro::Write(name, key, value) => {
-                let key = keys.number(key);
-                own.push((key, value));
+                let write = names.write(key, value);
+                own.push(write);
                 entry.is_lists |= name == functions::MICRO_APPEND;
-                entry.writes.push((key, value));
+                entry.writes.push(write);
             }
             Micro::Read(key, there) => {
-                let key_number = keys.number(key);
-                let read = take_read(number, key_number, there, own, entry)?;
+                let read = names.read(key, there, initial, own, entry);
                 if read.is_wrong {
                     entry.internal.get_or_insert_with(|| internal(entry.who, key, there));
                 }
@@ -273,8 +320,7 @@ fn take_steps(
                 let first = entry.reads.len();
                 for pair in pairs {
                     let (key, there) = micro::pair(number, pair)?;
-                    let key_number = keys.number(key);
-                    let read = take_read(number, key_number, there, own, entry)?;
+                    let read = names.read(key, there, initial, own, entry);
                     if read.is_wrong {
                         entry.internal.get_or_insert_with(|| internal(entry.who, key, there));
                     }
@@ -299,34 +345,39 @@ struct Taken {
     of_others: Option<Read>,
 }
 
-fn take_read(number: u32, key: u32, there: &Value, own: &[(u32, i64)], entry: &mut Entry) -> Result<Taken, CheckError> {
-    let mut mine = own.iter().filter(|(of, _)| *of == key).map(|(_, value)| *value);
-    let first = entry.values.len();
-    match there {
-        Value::List(list) => {
-            entry.is_lists = true;
-            for value in list {
-                let value = value.as_int().ok_or_else(|| misshapen(number, there, "integers in a list"))?;
-                entry.values.push(value);
+impl Names {
+    fn write(&mut self, key: &Value, value: &Value) -> (u32, i64) {
+        (self.keys.number(key), self.values.code(value))
+    }
+
+    fn read(&mut self, key: &Value, there: &Value, initial: &Value, own: &[(u32, i64)], entry: &mut Entry) -> Taken {
+        let key = self.keys.number(key);
+        let mut mine = own.iter().filter(|(of, _)| *of == key).map(|(_, code)| *code);
+        let first = entry.values.len();
+        let read = |entry: &Entry| Some(Read { key, first, count: entry.values.len() - first });
+        match there {
+            // Before anybody writes, nobody knows what these are.
+            there if there == initial || there.is_nil() && !self.has_registers => {
+                let is_wrong = mine.count() > 0;
+                Taken { is_wrong, of_others: read(entry).filter(|_| !is_wrong) }
             }
-            let mine: Vec<i64> = mine.collect();
-            let is_right = entry.values[first..].ends_with(&mine);
-            entry.values.truncate(entry.values.len() - if is_right { mine.len() } else { 0 });
-            let read = Read { key, first, count: entry.values.len() - first };
-            Ok(Taken { is_wrong: !is_right, of_others: is_right.then_some(read) })
-        }
-        Value::Int(value) => match mine.next_back() {
-            Some(last) => Ok(Taken { is_wrong: last != *value, of_others: None }),
-            None => {
-                entry.values.push(*value);
-                Ok(Taken { is_wrong: false, of_others: Some(Read { key, first, count: 1 }) })
+            Value::List(list) if !self.has_registers => {
+                entry.is_lists = true;
+                entry.values.extend(list.iter().map(|element| self.values.code(element)));
+                let mine: Vec<i64> = mine.collect();
+                let is_right = entry.values[first..].ends_with(&mine);
+                entry.values.truncate(entry.values.len() - if is_right { mine.len() } else { 0 });
+                Taken { is_wrong: !is_right, of_others: read(entry).filter(|_| is_right) }
             }
-        },
-        Value::Nil => {
-            let is_wrong = mine.next().is_some();
-            Ok(Taken { is_wrong, of_others: (!is_wrong).then_some(Read { key, first, count: 0 }) })
+            value => {
+                let code = self.values.code(value);
+                if let Some(last) = mine.next_back() {
+                    return Taken { is_wrong: last != code, of_others: None };
+                }
+                entry.values.push(code);
+                Taken { is_wrong: false, of_others: read(entry) }
+            }
         }
-        other => Err(misshapen(number, other, "an integer, a list of integers or null")),
     }
 }
 

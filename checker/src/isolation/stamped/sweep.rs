@@ -6,8 +6,8 @@ use std::ops::Bound;
 
 use tenet_histories::Value;
 
-use super::StampedReport;
 use super::violation::{Did, Seen, Violation};
+use super::{Names, StampedReport};
 use crate::isolation::index::Keys;
 use crate::isolation::proof::Who;
 
@@ -94,7 +94,7 @@ pub(super) struct Sweep {
 
 /// What is shared by all shards.
 pub(super) struct Shared<'a> {
-    pub keys: &'a Keys,
+    pub names: &'a Names,
     /// Written at a time that nobody knows, if ever.
     pub unknown: &'a mut BTreeSet<(u32, i64)>,
     /// Whether an operation that is still open writes that.
@@ -216,6 +216,14 @@ impl Sweep {
         }
     }
 
+    /// All codes of values that it holds.
+    pub(super) fn codes(&mut self) -> impl Iterator<Item = &mut i64> {
+        let entries = self.entries.iter_mut();
+        let entries =
+            entries.flat_map(|entry| entry.values.iter_mut().chain(entry.writes.iter_mut().map(|write| &mut write.1)));
+        entries.chain(self.states.iter_mut().flat_map(|state| &mut state.values))
+    }
+
     fn state(&mut self, key: u32) -> &mut State {
         if self.states.len() <= key as usize {
             self.states.resize_with(key as usize + 1, State::default);
@@ -235,7 +243,7 @@ impl Sweep {
             let mut found: Vec<u32> = entry.reads[range.reads.clone()].iter().map(|read| read.key).collect();
             found.extend(&range.own_keys);
             found.sort_unstable();
-            for key in self.keys_in(range, shared.keys) {
+            for key in self.keys_in(range, &shared.names.keys) {
                 let missing = Read { key, first: entry.values.len(), count: 0 };
                 if found.binary_search(&key).is_err() {
                     self.check_read(entry, at, missing, shared);
@@ -268,27 +276,23 @@ impl Sweep {
         let state = &self.states[read.key as usize];
         let place = state.values.iter().zip(found).take_while(|(one, two)| one == two).count();
         // One that is above the snapshot still waits.
-        let waits = |value: &i64| {
+        let waits = |code: &i64| {
             let commits = self.waiting.iter().filter(|Reverse((_, what, _))| *what == COMMIT);
             let mut writes = commits.map(|Reverse((at, _, place))| (at, &self.entries[*place as usize].writes));
-            writes.find(|(_, writes)| writes.contains(&(read.key, *value))).map(|(at, _)| *at)
+            writes.find(|(_, writes)| writes.contains(&(read.key, *code))).map(|(at, _)| *at)
         };
-        let seen = |value: &i64| {
-            let known = state.values.iter().position(|other| other == value);
-            let commit = known.map_or_else(|| waits(value), |place| state.commits[place]);
-            Seen { value: *value, commit }
+        let seen = |code: &i64| {
+            let known = state.values.iter().position(|other| other == code);
+            let commit = known.map_or_else(|| waits(code), |place| state.commits[place]);
+            Seen { value: shared.names.values.value(*code), commit }
         };
         if found[place..].iter().any(|value| (shared.is_open)((read.key, *value))) {
             let reason = format!("{} found what an operation writes that had not returned yet", entry.who);
             shared.report.too_late.get_or_insert(reason);
         }
-        shared.report.add(Violation::WrongRead {
-            who: entry.who,
-            key: shared.keys.name(read.key).clone(),
-            read: at,
-            found: found.get(place).map(seen),
-            due: state.values.get(place).map(seen),
-        });
+        let (found, due) = (found.get(place).map(seen), state.values.get(place).map(seen));
+        let key = shared.names.keys.name(read.key).clone();
+        shared.report.add(Violation::WrongRead { who: entry.who, key, read: at, found, due });
     }
 
     /// Whether writes of which nobody knew the time explain what was found; if so, they are there from now on.
@@ -326,7 +330,7 @@ impl Sweep {
         // The last snapshot that was checked did not have it.
         state.written_after = state.written_after.max(state.confirmed);
         state.by = None;
-        self.name(key, shared.keys);
+        self.name(key, &shared.names.keys);
         true
     }
 
@@ -351,13 +355,13 @@ impl Sweep {
             state.by = Some(entry.who);
             // Any moment below the commit; timestamps are whole numbers.
             state.written_after = state.written_after.max(at.checked_sub(1));
-            self.name(*key, shared.keys);
+            self.name(*key, &shared.names.keys);
         }
     }
 
     /// Between a snapshot and a commit nobody wrote what was written, or read.
     fn check_since(&mut self, entry: &Entry, read: u64, at: u64, shared: &mut Shared<'_>) {
-        let keys = shared.keys;
+        let keys = &shared.names.keys;
         let who = entry.who;
         let other = |state: &State| state.by.map(|by| (by, state.commit));
         for (key, _) in &entry.writes {

@@ -100,9 +100,9 @@ pub enum Violation {
 }
 
 /// A version, and the commit that wrote it, where that is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    pub value: i64,
+    pub value: Value,
     pub commit: Option<u64>,
 }
 
