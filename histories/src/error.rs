@@ -73,6 +73,8 @@ pub enum Loss {
     Errors,
     /// Operations that failed, or whose outcome is unknown.
     Failures,
+    /// That a compare-and-set which did nothing found another value, and did not only fail.
+    Refusals,
     /// Extra keys of events.
     Extra,
     /// Values of a kind that the format lacks: the nearest that it has stands for them.
@@ -80,7 +82,7 @@ pub enum Loss {
 }
 
 impl Loss {
-    pub const ALL: [Loss; 10] = [
+    pub const ALL: [Loss; 11] = [
         Loss::Header,
         Loss::Time,
         Loss::Order,
@@ -89,6 +91,7 @@ impl Loss {
         Loss::Timestamps,
         Loss::Errors,
         Loss::Failures,
+        Loss::Refusals,
         Loss::Extra,
         Loss::Values,
     ];
@@ -103,6 +106,7 @@ impl Loss {
             Loss::Timestamps => "timestamps",
             Loss::Errors => "errors",
             Loss::Failures => "failures",
+            Loss::Refusals => "refusals",
             Loss::Extra => "extra",
             Loss::Values => "values",
         }

@@ -14,7 +14,7 @@ use std::io::{BufRead, Write};
 
 use crate::format::Head;
 use crate::input::{Input, Notation};
-use crate::jepsen::{NEMESIS, OpReader, ToOps};
+use crate::jepsen::{ANSWER, NEMESIS, OpReader, ToOps};
 use crate::output::Output;
 use crate::{Event, Header, HistoryError, Loss, Sink, Source, Value, json};
 
@@ -71,6 +71,9 @@ impl<W: Write> Sink for Writer<W> {
             fields.push(("key", Cow::Borrowed(op.key.as_ref())));
         }
         fields.push(("value", Cow::Borrowed(op.value.as_ref())));
+        if let Some((_, answer)) = &op.answer {
+            fields.push((ANSWER, Cow::Borrowed(answer.as_ref())));
+        }
         // The nemesis is a keyword elsewhere.
         let nemesis = op.process == Value::keyword(NEMESIS);
         let process = if nemesis { Cow::Owned(Value::from(NEMESIS)) } else { Cow::Borrowed(&op.process) };

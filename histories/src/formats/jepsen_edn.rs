@@ -17,7 +17,7 @@ use std::io::{BufRead, Write};
 use super::porcupine_kv;
 use crate::format::Head;
 use crate::input::{Input, Notation};
-use crate::jepsen::{OpReader, ToOps, with_keywords};
+use crate::jepsen::{ANSWER, OpReader, ToOps, with_keywords};
 use crate::output::Output;
 use crate::text::Trouble;
 use crate::{Event, Header, HistoryError, Loss, Sink, Source, Value, edn};
@@ -104,6 +104,9 @@ impl<W: Write> Sink for Writer<W> {
             fields.push(("key", Cow::Borrowed(op.key.as_ref())));
         }
         fields.push(("value", with_keywords(&op.value, &op.function)));
+        if let Some((_, answer)) = &op.answer {
+            fields.push((ANSWER, Cow::Borrowed(answer.as_ref())));
+        }
         fields.push(("process", Cow::Borrowed(&op.process)));
         fields.push(("time", Cow::Borrowed(op.time.as_ref())));
         for (name, value) in &op.fields {

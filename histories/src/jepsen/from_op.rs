@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use super::{ALARM, NEMESIS, PHASE, are_micro_operations, fault_of, unsigned_of};
+use super::{ALARM, ANSWER, NEMESIS, PHASE, answer_of_cas, are_micro_operations, fault_of, unsigned_of};
 use crate::history::well_known;
 use crate::text::{Field, Trouble};
 use crate::{Alarm, Call, Completion, Event, Extra, Fault, Outcome, Process, Value, What, functions};
@@ -124,6 +124,9 @@ impl FromOps {
         {
             extra.insert("key", field.value);
         }
+        if let Some((outcome, value)) = answered_cas(&asked, outcome, fields) {
+            return Ok(completed(process, outcome, value, fields));
+        }
         let answer = fields.take("value").map(|field| with_plain_names(field.value, &asked.function));
         let value = match answer {
             Some(Value::Nil) => {
@@ -137,21 +140,37 @@ impl FromOps {
             Some(value) => value,
             None => Value::Nil,
         };
-        let failed = outcome != Outcome::Ok;
-        let text = |value: &Value| value.as_text().map(str::to_string);
-        Ok(What::Complete {
-            process,
-            completion: Completion {
-                outcome,
-                value,
-                read_timestamp: fields.take_if("read-timestamp", unsigned_of),
-                commit_timestamp: fields.take_if("commit-timestamp", unsigned_of),
-                shard: fields.take_if("shard", unsigned_of),
-                sqlstate: if failed { fields.take_if("sqlstate", text) } else { None },
-                error: if failed { fields.take_if("error", text) } else { None },
-            },
-        })
+        Ok(completed(process, outcome, value, fields))
     }
+}
+
+fn completed(process: Process, outcome: Outcome, value: Value, fields: &mut Fields<'_>) -> What {
+    let failed = outcome != Outcome::Ok;
+    let text = |value: &Value| value.as_text().map(str::to_string);
+    What::Complete {
+        process,
+        completion: Completion {
+            outcome,
+            value,
+            read_timestamp: fields.take_if("read-timestamp", unsigned_of),
+            commit_timestamp: fields.take_if("commit-timestamp", unsigned_of),
+            shard: fields.take_if("shard", unsigned_of),
+            sqlstate: if failed { fields.take_if("sqlstate", text) } else { None },
+            error: if failed { fields.take_if("error", text) } else { None },
+        },
+    }
+}
+
+/// A compare-and-set whose answer stands beside what was asked for: it was answered, and so is ok.
+fn answered_cas(asked: &Call, outcome: Outcome, fields: &mut Fields<'_>) -> Option<(Outcome, Value)> {
+    let said = |name: &str| fields.0.iter().find(|field| field.name == name).map(|field| &field.value);
+    let found = answer_of_cas(asked, said(ANSWER)?)?;
+    let fits = outcome == if found { Outcome::Ok } else { Outcome::Fail };
+    if !fits || said("value") != Some(&asked.value) {
+        return None;
+    }
+    fields.take("value");
+    fields.take(ANSWER).map(|field| (Outcome::Ok, field.value))
 }
 
 /// Whether a nil answer stands for what was asked.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 
 use super::from_op::repeats;
-use super::{ALARM, NEMESIS, PHASE, function_of, unsigned_of, unsigned_value};
+use super::{ALARM, ANSWER, NEMESIS, PHASE, answer_of_cas, function_of, unsigned_of, unsigned_value};
 use crate::output::Output;
 use crate::{Call, Event, Header, HistoryError, Loss, Outcome, Process, Value, What, facts, functions};
 
@@ -17,6 +17,8 @@ pub(crate) struct Op<'e> {
     pub value: Cow<'e, Value>,
     /// The value of this completion is what was asked for.
     pub repeats_asked: bool,
+    /// What a compare-and-set was answered, if that is known: whether it found what it asked for.
+    pub answer: Option<(bool, Cow<'e, Value>)>,
     pub process: Value,
     pub time: Cow<'e, Value>,
     /// Further keys.
@@ -42,6 +44,8 @@ impl ToOps {
     }
 
     pub fn op<'e, W: Write>(&mut self, event: &'e Event, output: &Output<W>) -> Result<Op<'e>, HistoryError> {
+        // An extra key that would be read as the answer.
+        let mut is_answer = false;
         let mut op = match &event.what {
             What::Invoke { process, call } => {
                 self.open.insert(*process, call.clone());
@@ -51,6 +55,7 @@ impl ToOps {
                     key: Cow::Borrowed(&call.key),
                     value: Cow::Borrowed(&call.value),
                     repeats_asked: false,
+                    answer: None,
                     process: self.process(*process, event, output)?,
                     time: Cow::Owned(Value::Nil),
                     fields: Vec::new(),
@@ -62,9 +67,13 @@ impl ToOps {
                 if completion.outcome == Outcome::Unknown {
                     self.crashed.insert(*process);
                 }
-                let stands_for_asked = completion.value.is_nil()
+                let found = answer_of_cas(&asked, &completion.value).filter(|_| completion.outcome == Outcome::Ok);
+                let repeats_asked = completion.value.is_nil()
                     && repeats(&asked, completion.outcome)
                     && event.extra.get("value").is_none();
+                let stands_for_asked = found.is_some() || repeats_asked;
+                is_answer = stands_for_asked
+                    && event.extra.get(ANSWER).is_some_and(|answer| answer_of_cas(&asked, answer).is_some());
                 let mut fields = Vec::new();
                 let mut number_field = |name, number: Option<u64>| {
                     fields.extend(number.map(|number| (Cow::Borrowed(name), Cow::Owned(unsigned_value(number)))));
@@ -84,6 +93,7 @@ impl ToOps {
                 };
                 Op {
                     kind: match completion.outcome {
+                        Outcome::Ok if found == Some(false) => "fail",
                         Outcome::Ok => "ok",
                         Outcome::Fail => "fail",
                         Outcome::Unknown => "info",
@@ -92,6 +102,7 @@ impl ToOps {
                     key: Cow::Owned(event.extra.get("key").cloned().unwrap_or(asked.key)),
                     value: if stands_for_asked { Cow::Owned(asked.value) } else { Cow::Borrowed(&completion.value) },
                     repeats_asked: stands_for_asked,
+                    answer: found.map(|found| (found, Cow::Borrowed(&completion.value))),
                     process: named(event).unwrap_or(Value::Int(number.into())),
                     time: Cow::Owned(Value::Nil),
                     fields,
@@ -122,7 +133,9 @@ impl ToOps {
         op.time = self.time(event);
         self.last_ns = Some(event.time_ns);
         for (name, value) in event.extra.iter().filter(|(name, _)| !is_said_already(event, name)) {
-            let taken = RESERVED.contains(&name) || op.fields.iter().any(|(other, _)| other == name);
+            let taken = RESERVED.contains(&name)
+                || name == ANSWER && is_answer
+                || op.fields.iter().any(|(other, _)| other == name);
             if taken {
                 output.lose(Loss::Extra, || format!("extra key `{name}`, a name with a meaning of its own"))?;
             } else {
@@ -194,7 +207,17 @@ fn kind_of_fault(event: &Event) -> Option<&'static str> {
 fn nemesis<'e>(kind: &'e str, function: Cow<'e, str>, value: Cow<'e, Value>) -> Op<'e> {
     let nil = || Cow::Owned(Value::Nil);
     let process = Value::keyword(NEMESIS);
-    Op { kind, function, key: nil(), value, repeats_asked: false, process, time: nil(), fields: Vec::new() }
+    Op {
+        kind,
+        function,
+        key: nil(),
+        value,
+        repeats_asked: false,
+        answer: None,
+        process,
+        time: nil(),
+        fields: Vec::new(),
+    }
 }
 
 /// The name of a process that has one.

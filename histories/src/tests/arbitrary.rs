@@ -164,9 +164,12 @@ pub fn any_sound_history(dialect: Dialect) -> impl Strategy<Value = Vec<Event>> 
         .prop_map(|(name, rest)| Value::List(std::iter::once(Value::Text(name)).chain(rest).collect()));
     let transaction = prop::collection::vec(micro, 1..4).prop_map(Value::List).boxed();
     let txn = Just(functions::TRANSACTION.to_string());
+    let swap = prop::collection::vec(value.clone(), 2).prop_map(Value::List);
+    let cas = Just(functions::COMPARE_AND_SET.to_string());
     let calls = prop_oneof![
-        3 => (function, value.clone(), value.clone()),
-        1 => (txn, value.clone(), transaction.clone()),
+        3 => (function, value.clone(), value.clone()).boxed(),
+        1 => (txn, value.clone(), transaction.clone()).boxed(),
+        1 => (cas, value.clone(), swap).boxed(),
     ];
     let calls = calls.prop_map(move |(function, key, value)| Call {
         function: function.into(),
@@ -180,7 +183,8 @@ pub fn any_sound_history(dialect: Dialect) -> impl Strategy<Value = Vec<Event>> 
     let names = any_name().prop_map(|name| Cow::Owned(format!("x{name}")));
     let extra = prop::collection::vec((names, value.clone()), 0..3);
     let extra = extra.prop_map(move |fields| if rich { extra_of(fields) } else { Extra::default() }).boxed();
-    let completion = any_completion(prop_oneof![value.clone(), transaction]);
+    let found = any::<bool>().prop_map(Value::Bool);
+    let completion = any_completion(prop_oneof![2 => value.clone(), 1 => transaction, 1 => found]);
     let step_ns = if times { (0u64..1000).boxed() } else { Just(1u64).boxed() };
     let moves = (0usize..4, step_ns.clone(), calls, completion, extra.clone());
     let moves = moves.prop_map(move |(thread, step_ns, call, completion, extra)| {
@@ -202,10 +206,10 @@ pub fn any_sound_history(dialect: Dialect) -> impl Strategy<Value = Vec<Event>> 
     });
     let steps = prop::collection::vec(prop_oneof![5 => moves, 1 => beside], 0..16);
     let start = if times { (0u64..u64::MAX / 2).boxed() } else { Just(0).boxed() };
-    (steps, start, prop::option::of(process_name)).prop_map(move |(steps, start, name)| play(steps, start, name))
+    (steps, start, prop::option::of(process_name)).prop_map(move |(steps, start, name)| play(steps, start, name, rich))
 }
 
-fn play(steps: Vec<Step>, start: u64, name: Option<Value>) -> Vec<Event> {
+fn play(steps: Vec<Step>, start: u64, name: Option<Value>, rich: bool) -> Vec<Event> {
     let mut events: Vec<Event> = Vec::new();
     let mut processes: Vec<Process> = (0..4).map(Process).collect();
     // The last thread may have a name instead of a number.
@@ -231,6 +235,9 @@ fn play(steps: Vec<Step>, start: u64, name: Option<Value>) -> Vec<Event> {
                         // A completion that only repeats what was asked for has no value.
                         if completion.value == asked.value && !(txn && completion.outcome == Outcome::Ok)
                             || txn && !plain
+                            || !rich
+                                && asked.function == functions::COMPARE_AND_SET
+                                && completion.outcome == Outcome::Ok
                         {
                             completion.value = Value::Nil;
                         }

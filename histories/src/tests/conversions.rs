@@ -223,6 +223,68 @@ fn a_crashed_process_moves_on() {
     assert_eq!(processes(&told, None), expected);
 }
 
+/// For Jepsen a compare-and-set that found another value is `:fail`, and every `:value` of one is `[from to]`.
+#[test]
+fn the_answer_of_a_cas_stands_beside_what_was_asked() {
+    let answered = |asked: &str, answer: &str| {
+        let invoke = format!(r#"{{"time_ns":0,"type":"invoke","process":0,"f":"cas","value":{asked}}}"#);
+        lines(&format!("{invoke}\n{{\"time_ns\":1,{answer},\"process\":0}}"))
+    };
+    let last = |history: &History, format| text_of(history, format).trim_end().lines().last().unwrap().to_string();
+    let cases = [
+        (
+            "[1,2]",
+            r#""type":"ok","value":false"#,
+            "{:type :fail, :f :cas, :value [1 2], :answer false, :process 0, :time 1}",
+        ),
+        (
+            "[1,2]",
+            r#""type":"ok","value":true"#,
+            "{:type :ok, :f :cas, :value [1 2], :answer true, :process 0, :time 1}",
+        ),
+        ("[1,2]", r#""type":"ok""#, "{:type :ok, :f :cas, :value [1 2], :process 0, :time 1}"),
+        ("[1,2]", r#""type":"fail""#, "{:type :fail, :f :cas, :value [1 2], :process 0, :time 1}"),
+        ("[1,2]", r#""type":"fail","value":false"#, "{:type :fail, :f :cas, :value false, :process 0, :time 1}"),
+        (
+            "[7,[1,2]]",
+            r#""type":"ok","value":[7,false]"#,
+            "{:type :fail, :f :cas, :value [7 [1 2]], :answer [7 false], :process 0, :time 1}",
+        ),
+        (
+            "[7,[1,2]]",
+            r#""type":"ok","value":[8,false]"#,
+            "{:type :ok, :f :cas, :value [8 false], :process 0, :time 1}",
+        ),
+    ];
+    for (asked, answer, expected) in cases {
+        let history = answered(asked, answer);
+        assert_eq!(last(&history, Format::JepsenEdn), expected);
+        for format in [Format::JepsenEdn, Format::ElleJson] {
+            assert_eq!(history_of(text_of(&history, format).as_bytes(), format), history, "{format}: {answer}");
+        }
+    }
+    // Whoever writes the answer as the value is understood.
+    let theirs = "{:type :invoke, :f :cas, :value [1 2], :process 0, :time 0}\n{:type :ok, :f :cas, :value false, :process 0, :time 1}";
+    assert_eq!(history_of(theirs.as_bytes(), Format::JepsenEdn), answered("[1,2]", r#""type":"ok","value":false"#));
+    // A log has no other keys: an ok says that it found the value, and a `:fail` not that it did not.
+    let refused = answered("[1,2]", r#""type":"ok","value":false"#);
+    assert_eq!(
+        refusal(&refused, Format::JepsenLog),
+        "event 1: that cas found another value, and did not only fail, which jepsen-log cannot say; `refusals` would have to be lost"
+    );
+    let mut bytes = Vec::new();
+    let options = WriteOptions { losses: vec![Loss::Refusals], concurrency: None };
+    write_as(&refused, Format::JepsenLog, &mut bytes, "h", &options).unwrap();
+    let log = String::from_utf8(bytes).unwrap();
+    assert!(log.ends_with("INFO  jepsen.util - 0\t:fail\t:cas\t[1 2]\n"), "{log}");
+    assert_eq!(history_of(log.as_bytes(), Format::JepsenLog), answered("[1,2]", r#""type":"fail""#));
+    let found = answered("[1,2]", r#""type":"ok","value":true"#);
+    assert_eq!(last(&found, Format::JepsenLog), "INFO  jepsen.util - 0\t:ok\t:cas\t[1 2]");
+    // An extra key that would be read as the answer.
+    let failed = answered("[1,2]", r#""type":"fail","extra":{"answer":false}"#);
+    assert!(refusal(&failed, Format::JepsenEdn).contains("extra key `answer`, a name with a meaning of its own"));
+}
+
 /// H1, whatever the file says: the order stands, and a time that is none is kept beside and written again.
 #[test]
 fn a_time_that_goes_back_is_kept_beside() {
