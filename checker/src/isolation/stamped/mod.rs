@@ -10,7 +10,8 @@
 //!  - of what a transaction wrote, nobody else committed a version between its snapshot and its commit (snapshot isolation);
 //!  - nor of what it read, a range's missing keys included (serializability, in the order of commits);
 //!  - what is invoked after an operation has returned reads at or above what that one read or committed, and commits above
-//!    both (strict serializability, and the only thing that is asked of operations that are no transactions).
+//!    both (strict serializability, and the only thing that is asked of operations that are no transactions); if the same
+//!    client invoked both, from strong session snapshot isolation on.
 //!
 //! Events come in the order of clients, timestamps do not. An operation waits until nothing below it can come any more: by
 //! real time that is when all that is still open was invoked after the timestamp had been seen. So the window is as long as
@@ -42,7 +43,7 @@ use crate::{CheckError, Finding, Oracle, Verdict};
 
 use sweep::{Entry, Range, Read, Shared, Sweep};
 
-pub use violation::{Rule, Violation};
+pub use violation::{Did, Rule, Seen, Violation};
 
 /// How many values that are no integers are kept before it is asked whether anything holds them.
 const KEPT_MIN: usize = 1 << 12;
@@ -393,14 +394,17 @@ impl StampedReport {
         }
     }
 
-    /// At snapshot isolation, serializability or strict serializability (or their strong forms, which is the latter).
+    /// At snapshot isolation, serializability, or a form of these that keeps the order of each client or of all (strong
+    /// session, strong, strict).
     pub fn finding(&self, level: Level) -> Finding {
-        let needs_real_time = Rule::RealTime.is_of(level);
-        if let Some(reason) = self.too_late.as_ref().filter(|_| !needs_real_time) {
-            return Finding::Unknown { reason: format!("{reason}; a longer window (lag) may tell") };
-        }
-        if let Some(violation) = self.violations.iter().find(|violation| violation.rule().is_of(level)) {
+        // What is late in spite of real time breaks that rule, too.
+        let too_late = self.too_late.as_ref().filter(|_| !Rule::RealTime.is_of(level));
+        let counts = |rule: Rule| rule.is_of(level) && (too_late.is_none() || !rule.is_of_keys());
+        if let Some(violation) = self.violations.iter().find(|violation| counts(violation.rule())) {
             return Finding::Invalid { explanation: violation.to_string(), operations: violation.operations() };
+        }
+        if let Some(reason) = too_late {
+            return Finding::Unknown { reason: format!("{reason}; a longer window (lag) may tell") };
         }
         match &self.gave_up {
             Some(reason) => Finding::Unknown { reason: reason.clone() },

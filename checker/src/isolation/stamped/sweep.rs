@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::ops::Bound;
 
-use tenet_histories::Value;
+use tenet_histories::{Process, Value};
 
 use super::violation::{Did, Seen, Violation};
 use super::{Names, StampedReport};
@@ -72,6 +72,33 @@ impl Top {
         let read = self.read.map_or(0, |(read, _)| read);
         read.max(self.commit.map_or(0, |(commit, _)| commit))
     }
+
+    /// What an operation that was invoked later may not have done at those timestamps.
+    fn clash(&self, later: Who, [read, commit]: [Option<u64>; 2], is_session: bool) -> Option<Violation> {
+        let clashes = [
+            (commit, Did::Committed, self.read, Did::Read, true),
+            (commit, Did::Committed, self.commit, Did::Committed, true),
+            (read, Did::Read, self.read, Did::Read, false),
+            (read, Did::Read, self.commit, Did::Committed, false),
+        ];
+        clashes.into_iter().find_map(|(mine, does, theirs, did, strictly)| {
+            let (back, (at, earlier)) = mine.zip(theirs)?;
+            let is_back = back < at || strictly && back == at;
+            is_back.then_some(Violation::Back { is_session, earlier, did, at, later, does, back })
+        })
+    }
+
+    /// Whether it is higher now.
+    fn raise(&mut self, who: Who, [read, commit]: [Option<u64>; 2]) -> bool {
+        let higher = |new: Option<u64>, old: &mut Option<(u64, Who)>| {
+            let is_higher = new.is_some_and(|new| old.is_none_or(|(old, _)| new > old));
+            if is_higher {
+                *old = new.map(|new| (new, who));
+            }
+            is_higher
+        };
+        higher(read, &mut self.read) | higher(commit, &mut self.commit)
+    }
 }
 
 /// Commits come before the snapshots that have them.
@@ -82,6 +109,8 @@ const READ: u8 = 1;
 pub(super) struct Sweep {
     /// The highest timestamps of all that had returned, from which event on.
     tops: VecDeque<(u64, Top)>,
+    /// The highest timestamps of each client.
+    sessions: BTreeMap<Process, Top>,
     waiting: BinaryHeap<Reverse<(u64, u8, u32)>>,
     entries: Vec<Entry>,
     free: Vec<u32>,
@@ -140,7 +169,7 @@ impl Sweep {
         }
     }
 
-    /// Timestamps of what is invoked later are not lower.
+    /// Timestamps of what is invoked later are not lower, of all clients and of each.
     pub(super) fn in_real_time(
         &mut self,
         who: Who,
@@ -151,29 +180,14 @@ impl Sweep {
     ) {
         let place = self.tops.partition_point(|(from, _)| *from < invoked);
         let before = place.checked_sub(1).map_or(Top::default(), |place| self.tops[place].1);
-        let clashes = [
-            (commit, Did::Committed, before.read, Did::Read, true),
-            (commit, Did::Committed, before.commit, Did::Committed, true),
-            (read, Did::Read, before.read, Did::Read, false),
-            (read, Did::Read, before.commit, Did::Committed, false),
-        ];
-        for (mine, does, theirs, did, strictly) in clashes {
-            if let (Some(back), Some((at, earlier))) = (mine, theirs)
-                && (back < at || strictly && back == at)
-            {
-                report.add(Violation::RealTime { earlier, did, at, later: who, does, back });
-                break;
-            }
-        }
+        let clash = before.clash(who, [read, commit], false);
+        clash.into_iter().for_each(|violation| report.add(violation));
+        let own = self.sessions.entry(who.process).or_default();
+        let clash = own.clash(who, [read, commit], true);
+        clash.into_iter().for_each(|violation| report.add(violation));
+        own.raise(who, [read, commit]);
         let mut top = self.tops.back().map_or(Top::default(), |(_, top)| *top);
-        let higher = |new: Option<u64>, old: &mut Option<(u64, Who)>| {
-            let is_higher = new.is_some_and(|new| old.is_none_or(|(old, _)| new > old));
-            if is_higher {
-                *old = new.map(|new| (new, who));
-            }
-            is_higher
-        };
-        if higher(read, &mut top.read) | higher(commit, &mut top.commit) {
+        if top.raise(who, [read, commit]) {
             self.tops.push_back((returned, top));
         }
     }

@@ -22,7 +22,9 @@ pub enum Rule {
     Conflict,
     /// Nobody wrote what was read, between snapshot and commit.
     Unchanged,
-    /// Timestamps do not go back in real time.
+    /// Timestamps do not go back for a client.
+    Session,
+    /// Nor in real time.
     RealTime,
 }
 
@@ -32,7 +34,16 @@ impl Rule {
             Rule::CommitAboveSnapshot | Rule::CommitAlone | Rule::Read | Rule::Internal => true,
             Rule::Conflict => level.is_at_least(Level::SnapshotIsolation) && !level.is_at_least(Level::Serializable),
             Rule::Unchanged => level.is_at_least(Level::Serializable),
-            Rule::RealTime => matches!(level, Level::StrictSerializable | Level::StrongSnapshotIsolation),
+            Rule::Session => level.is_at_least(Level::StrongSessionSnapshotIsolation),
+            Rule::RealTime => level.is_at_least(Level::StrongSnapshotIsolation),
+        }
+    }
+
+    /// It is about what keys have at a moment, for which all that came before must be known.
+    pub(super) fn is_of_keys(self) -> bool {
+        match self {
+            Rule::CommitAboveSnapshot | Rule::Internal | Rule::Session | Rule::RealTime => false,
+            Rule::CommitAlone | Rule::Read | Rule::Conflict | Rule::Unchanged => true,
         }
     }
 }
@@ -46,6 +57,7 @@ impl fmt::Display for Rule {
             Rule::Internal => "internal",
             Rule::Conflict => "conflict",
             Rule::Unchanged => "unchanged",
+            Rule::Session => "session",
             Rule::RealTime => "real-time",
         })
     }
@@ -89,7 +101,9 @@ pub enum Violation {
         commit: u64,
         other: Option<(Who, u64)>,
     },
-    RealTime {
+    /// The earlier one had returned before the later one was invoked, by the same client or by any.
+    Back {
+        is_session: bool,
         earlier: Who,
         did: Did,
         at: u64,
@@ -121,14 +135,15 @@ impl Violation {
             Violation::Internal { .. } => Rule::Internal,
             Violation::Conflict { .. } => Rule::Conflict,
             Violation::Changed { .. } => Rule::Unchanged,
-            Violation::RealTime { .. } => Rule::RealTime,
+            Violation::Back { is_session: true, .. } => Rule::Session,
+            Violation::Back { is_session: false, .. } => Rule::RealTime,
         }
     }
 
     /// Those that prove it.
     pub fn operations(&self) -> Vec<usize> {
         match self {
-            Violation::SameCommit { whos: [one, two], .. } | Violation::RealTime { earlier: one, later: two, .. } => {
+            Violation::SameCommit { whos: [one, two], .. } | Violation::Back { earlier: one, later: two, .. } => {
                 vec![one.operation, two.operation]
             }
             Violation::Conflict { who, other: Some((other, _)), .. }
@@ -181,8 +196,9 @@ impl fmt::Display for Violation {
             Violation::Changed { who, key, read, commit, other: by } => {
                 write!(f, "{who} read {key} at {read} and committed at {commit}, but between them {}", other(by))
             }
-            Violation::RealTime { earlier, did, at, later, does, back } => {
-                write!(f, "{later} {does} at {back}, though {earlier} had returned before and {did} at {at}")
+            Violation::Back { is_session, earlier, did, at, later, does, back } => {
+                let whose = if *is_session { "its own client's " } else { "" };
+                write!(f, "{later} {does} at {back}, though {whose}{earlier} had returned before and {did} at {at}")
             }
         }
     }
