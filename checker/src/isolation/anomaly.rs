@@ -15,6 +15,7 @@
 //! | dirty-update | a transaction that is ok wrote on top of what a failed one had written |
 //! | lost-update | two transactions read the same version and both wrote the next one |
 //! | fractured-read | a transaction read one write of another, and missed a second one |
+//! | G-monotonic | a transaction saw another, and later missed what that one depends on |
 
 use std::fmt;
 
@@ -90,6 +91,10 @@ pub enum Anomaly {
         in_order: bool,
         cycle: Cycle,
     },
+    /// The cycle is what the transaction saw first, what it missed at that step or later, and the dependencies between.
+    Monotonic {
+        cycle: Cycle,
+    },
     Cycle(Cycle),
 }
 
@@ -110,6 +115,7 @@ impl Anomaly {
             DirtyUpdate { .. } => "dirty-update".to_string(),
             LostUpdate { .. } => "lost-update".to_string(),
             FracturedRead { .. } => "fractured-read".to_string(),
+            Monotonic { .. } => "G-monotonic".to_string(),
             Cycle(cycle) => cycle.shape.to_string(),
         }
     }
@@ -128,13 +134,14 @@ impl Anomaly {
             LostUpdate { .. } => &[Level::CursorStability],
             FracturedRead { in_order: true, .. } => &[Level::MonotonicAtomicView],
             FracturedRead { in_order: false, .. } => &[Level::ReadAtomic],
+            Monotonic { .. } => &[Level::MonotonicView],
             Cycle(_) => &[],
         }
     }
 
     pub fn rules_out(&self, level: Level) -> bool {
         let by_cycle = match self {
-            Cycle(cycle) | FracturedRead { cycle, .. } => level.forbids(&cycle.shape),
+            Cycle(cycle) | FracturedRead { cycle, .. } | Monotonic { cycle } => level.forbids(&cycle.shape),
             _ => false,
         };
         by_cycle || self.floor().iter().any(|floor| level.is_at_least(*floor))
@@ -143,7 +150,7 @@ impl Anomaly {
     /// The cycle that proves it, if that is one.
     pub fn cycle(&self) -> Option<&Cycle> {
         match self {
-            Cycle(cycle) | FracturedRead { cycle, .. } => Some(cycle),
+            Cycle(cycle) | FracturedRead { cycle, .. } | Monotonic { cycle } => Some(cycle),
             _ => None,
         }
     }
@@ -158,7 +165,9 @@ impl Anomaly {
             G1a { reader, writer, .. } | G1b { reader, writer, .. } => of(&[reader, writer]),
             DirtyUpdate { failed, writer, .. } => of(&[failed, writer]),
             CyclicVersions { order, .. } => order.iter().flat_map(|later| later.source.operations()).collect(),
-            FracturedRead { cycle, .. } | Cycle(cycle) => cycle.edges.iter().map(|edge| edge.from.operation).collect(),
+            FracturedRead { cycle, .. } | Monotonic { cycle } | Cycle(cycle) => {
+                cycle.edges.iter().map(|edge| edge.from.operation).collect()
+            }
         }
     }
 
@@ -177,6 +186,7 @@ impl Anomaly {
             Cycle(cycle) => (cycle.shape.order, 9 + cycle.shape.family as usize),
             LostUpdate { .. } => (Order::Data, 20),
             FracturedRead { .. } => (Order::Data, 21),
+            Monotonic { .. } => (Order::Data, 22),
         }
     }
 }
@@ -229,6 +239,7 @@ impl fmt::Display for Anomaly {
                 write!(f, "lost update: {one} and {two} both read {key} at {read} and both wrote what comes next")
             }
             FracturedRead { cycle, .. } => write!(f, "fractured read, {cycle}"),
+            Monotonic { cycle } => write!(f, "G-monotonic (what was seen is gone), {cycle}"),
             Cycle(cycle) => write!(f, "{cycle}"),
         }
     }

@@ -63,4 +63,13 @@ pub(super) struct Range {
     pub high: Value,
     /// Which of its transaction's reads are of this range.
     pub reads: std::ops::Range<u32>,
+    /// How many writes of its transaction came before.
+    pub writes_before: u32,
+}
+
+/// Ranges in the order of their transactions: those of one.
+pub(super) fn ranges_of(ranges: &[Range], number: u32) -> &[Range] {
+    let begin = ranges.partition_point(|range| range.by < number);
+    let end = ranges.partition_point(|range| range.by <= number);
+    &ranges[begin..end]
 }

@@ -15,8 +15,21 @@
 //! Levels with the prefix *strong session* also keep the order of each client's transactions, those with *strong* real time.
 //! What is not a cycle (an aborted read, say) is forbidden from some level on; see [`super::Anomaly::floor`].
 //!
-//! Absent: levels whose definitions need more than the shape of a cycle and are asked for by nobody (update serializability,
-//! forward consistent view, monotonic view, PRAM).
+//! Two of Adya's levels ("Weak Consistency", 1999, chapter 4) are told by more than kinds of edges:
+//!
+//! - *update-serializable* (PL-3U) forbids G-update: a cycle of data among all transactions that write and one that only reads.
+//!   So those that only read may disagree on the order of what others wrote, as in a long fork, and each alone sees what some
+//!   serial order of all others gives.
+//! - *monotonic view* (PL-2L) forbids G-monotonic: what a step of a transaction missed, an earlier step of it (or the same)
+//!   depends on. Of a range read, that a key is not there comes before what is there.
+//!
+//! One is another one to all who see no more than clients: *forward consistent view* (PL-FCV) is consistent view (PL-2+), and
+//! a name for it here. It forbids cycles of one anti-dependency with start dependencies besides (G-SIb), and when a
+//! transaction starts is for the database to choose: if none starts after another's commit there are no start dependencies.
+//!
+//! Absent: monotonic snapshot reads (PL-MSR), which ask for one order of all commits in which every *step* has a snapshot:
+//! a cycle of it goes through steps, of several transactions at once, and not through transactions, as those of this graph do.
+//! PRAM, which is of sessions (see `checks::session`).
 //!
 //! Invariant
 //!  L1  What a level forbids, each stronger level forbids (a test tries all shapes).
@@ -32,11 +45,13 @@ pub enum Level {
     ReadCommitted,
     CursorStability,
     MonotonicAtomicView,
+    MonotonicView,
     ReadAtomic,
     Causal,
     Prefix,
     ConsistentView,
     ParallelSnapshotIsolation,
+    UpdateSerializable,
     RepeatableRead,
     SnapshotIsolation,
     Serializable,
@@ -54,16 +69,18 @@ use Level::*;
 
 impl Level {
     /// Weaker ones first.
-    pub const ALL: [Level; 20] = [
+    pub const ALL: [Level; 22] = [
         ReadUncommitted,
         ReadCommitted,
         CursorStability,
         MonotonicAtomicView,
+        MonotonicView,
         ReadAtomic,
         Causal,
         Prefix,
         ConsistentView,
         ParallelSnapshotIsolation,
+        UpdateSerializable,
         RepeatableRead,
         SnapshotIsolation,
         Serializable,
@@ -83,14 +100,15 @@ impl Level {
             ReadUncommitted => &[],
             ReadCommitted => &[ReadUncommitted],
             CursorStability | MonotonicAtomicView => &[ReadCommitted],
-            ReadAtomic => &[MonotonicAtomicView],
+            MonotonicView | ReadAtomic => &[MonotonicAtomicView],
             Causal => &[ReadAtomic],
             Prefix => &[Causal],
-            ConsistentView => &[CursorStability, MonotonicAtomicView],
+            ConsistentView => &[CursorStability, MonotonicView],
             ParallelSnapshotIsolation => &[ConsistentView, Causal],
+            UpdateSerializable => &[ConsistentView],
             RepeatableRead => &[CursorStability, MonotonicAtomicView],
             SnapshotIsolation => &[ParallelSnapshotIsolation, Prefix],
-            Serializable => &[SnapshotIsolation, RepeatableRead],
+            Serializable => &[SnapshotIsolation, RepeatableRead, UpdateSerializable],
             StrongSessionReadUncommitted => &[ReadUncommitted],
             StrongSessionReadCommitted => &[ReadCommitted, StrongSessionReadUncommitted],
             StrongSessionSnapshotIsolation => &[SnapshotIsolation, StrongSessionReadCommitted],
@@ -128,11 +146,14 @@ impl Level {
         order >= shape.order
             && match level {
                 ReadUncommitted => shape.family == Family::G0,
-                // What further cycles these forbid is told by more than their kinds: lost updates, fractured reads.
-                ReadCommitted | CursorStability | MonotonicAtomicView | ReadAtomic => shape.family <= Family::G1c,
+                // What further cycles these forbid is told by more than their kinds: lost updates, fractured reads, steps back.
+                ReadCommitted | CursorStability | MonotonicAtomicView | MonotonicView | ReadAtomic => {
+                    shape.family <= Family::G1c
+                }
                 Causal => shape.family <= Family::G1c || shape.family == Family::Single && !shape.overwrites,
                 Prefix => shape.family <= Family::G1c || shape.after_reads,
                 ConsistentView | ParallelSnapshotIsolation => shape.family <= Family::Single,
+                UpdateSerializable => shape.updates,
                 RepeatableRead => !shape.predicate,
                 SnapshotIsolation => shape.family <= Family::Nonadjacent,
                 _ => true,
@@ -145,11 +166,13 @@ impl Level {
             ReadCommitted => "read-committed",
             CursorStability => "cursor-stability",
             MonotonicAtomicView => "monotonic-atomic-view",
+            MonotonicView => "monotonic-view",
             ReadAtomic => "read-atomic",
             Causal => "causal",
             Prefix => "prefix",
             ConsistentView => "consistent-view",
             ParallelSnapshotIsolation => "parallel-snapshot-isolation",
+            UpdateSerializable => "update-serializable",
             RepeatableRead => "repeatable-read",
             SnapshotIsolation => "snapshot-isolation",
             Serializable => "serializable",
@@ -198,7 +221,9 @@ impl FromStr for Level {
             "pl-1" => ReadUncommitted,
             "pl-2" => ReadCommitted,
             "pl-cs" => CursorStability,
-            "pl-2+" => ConsistentView,
+            "pl-2l" => MonotonicView,
+            "pl-2+" | "pl-fcv" | "forward-consistent-view" => ConsistentView,
+            "pl-3u" => UpdateSerializable,
             "pl-2.99" => RepeatableRead,
             "pl-si" | "si" => SnapshotIsolation,
             "psi" => ParallelSnapshotIsolation,
@@ -216,6 +241,7 @@ impl FromStr for Level {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::isolation::Kind;
 
     #[test]
     fn what_a_level_forbids_each_stronger_level_forbids() {
@@ -229,11 +255,19 @@ mod tests {
                 if (0..length).all(|place| kind(place).is_order()) {
                     continue;
                 }
-                let shape = Shape::of((0..length).map(kind));
-                for level in Level::ALL {
-                    for weaker in level.implies() {
-                        let right = !weaker.forbids(&shape) || level.forbids(&shape);
-                        assert!(right, "{weaker} forbids {shape:?}, {level} does not");
+                // Who only reads is read from before, and misses something after; then all who may, or none.
+                let may_only_read = |place: u32| {
+                    let before = kind((place + length - 1) % length);
+                    let is_read = before == Kind::WriteRead || before.is_order();
+                    is_read && (kind(place).is_anti_dependency() || kind(place).is_order())
+                };
+                for only_read in [true, false] {
+                    let shape = Shape::of((0..length).map(|place| (kind(place), only_read && may_only_read(place))));
+                    for level in Level::ALL {
+                        for weaker in level.implies() {
+                            let right = !weaker.forbids(&shape) || level.forbids(&shape);
+                            assert!(right, "{weaker} forbids {shape:?}, {level} does not");
+                        }
                     }
                 }
             }

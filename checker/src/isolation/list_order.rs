@@ -4,17 +4,18 @@
 //! transactions, and elements that nobody appended, are passed over: the dependency is on the last one that counts.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use tenet_histories::{Outcome, Value};
 
-use super::Dependencies;
 use super::anomaly::Anomaly;
-use super::columns::Range;
+use super::columns::{Range, ranges_of};
 use super::graph::{EdgeSink, Kind};
 use super::index::NONE;
 use super::lists::{Lists, Read, SEEN};
 use super::proof::Because;
+use super::{Dependencies, Sight};
 
 /// The orders of all keys, flat, and who has happened.
 pub(super) struct ListOrder<'a> {
@@ -211,9 +212,11 @@ impl<'a> ListOrder<'a> {
                 // It has an element twice, which is said by another name.
                 continue;
             }
-            let reader = lists.reader_of(disagreeing.key, agreed as u32)?;
-            let shows = |read: &&Read| read.key == disagreeing.key && read.length() as usize > agreed;
-            let length = lists.reads_of(reader).iter().find(shows)?.length();
+            // One that disagrees itself read something else than so much of the order.
+            let shows =
+                |read: &&Read| read.key == disagreeing.key && !read.disagrees() && read.length() as usize > agreed;
+            let length = |number: u32| lists.reads_of(number).iter().find(shows).map(|read| (number, read.length()));
+            let Some((reader, length)) = lists.transactions.numbers().find_map(length) else { continue };
             return Some(Anomaly::IncompatibleOrder {
                 readers: [reader, disagreeing.by].map(|number| lists.transactions.who(number)),
                 key: lists.keys.name(disagreeing.key).clone(),
@@ -282,66 +285,123 @@ impl<'a> ListOrder<'a> {
     }
 }
 
+/// A step of a transaction that another comes before or after.
+#[derive(Clone, Copy)]
+enum Cause<'a> {
+    Appended { before: u32, append: u32 },
+    Read { read: Read, source: u32 },
+    Missed { read: Read, next: u32 },
+    MissedInRange { range: &'a Range, key: u32, next: u32 },
+}
+
+impl Cause<'_> {
+    fn kind(self) -> Kind {
+        match self {
+            Cause::Appended { .. } => Kind::WriteWrite,
+            Cause::Read { .. } => Kind::WriteRead,
+            Cause::Missed { .. } => Kind::ReadWrite,
+            Cause::MissedInRange { .. } => Kind::PredicateReadWrite,
+        }
+    }
+}
+
+impl<'a> ListOrder<'a> {
+    /// What the steps of a transaction say of others: where (see `Sight`), of whom, and why.
+    fn each_cause<B>(
+        &self,
+        number: u32,
+        mut cause: impl FnMut(u32, u32, Cause<'a>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
+        let lists = self.lists;
+        let before = lists.appends_before(number);
+        for (place, append) in lists.appends.of(number).enumerate() {
+            if let Some(before_it) = self.overwritten_by(append) {
+                let reads = before.partition_point(|before| usize::from(*before) <= place);
+                let place = 2 * (place + reads) as u32 + 1;
+                cause(place, self.by(before_it), Cause::Appended { before: before_it, append })?;
+            }
+        }
+        for (place, read) in lists.reads_of(number).iter().enumerate() {
+            let (place, read) = (2 * (place as u32 + u32::from(before[place])) + 1, *read);
+            if let Some(source) = self.read_from(number, read) {
+                cause(place, self.by(source), Cause::Read { read, source })?;
+            }
+            let (next, unread) = self.missed(read);
+            let mut missed = next.iter().chain(unread);
+            missed.try_for_each(|next| cause(place, self.by(*next), Cause::Missed { read, next: *next }))?;
+        }
+        for range in ranges_of(&lists.ranges, number) {
+            let place = 2 * (range.reads.start + range.writes_before);
+            self.missed_in_range(range, |key, next| {
+                cause(place, self.by(next), Cause::MissedInRange { range, key, next })
+            })?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn say(&self, cause: Cause<'_>) -> Because {
+        let name = |key: u32| self.lists.keys.name(key).clone();
+        let is_unread = |append: u32| self.lists.append_place[append as usize] == NONE;
+        match cause {
+            Cause::Appended { before, append } => {
+                let (first, second) = (self.element(before), self.element(append));
+                let key = name(self.lists.appends.key[append as usize]);
+                Because::Appended { key, first, second, unread: is_unread(append) }
+            }
+            Cause::Read { read, source } => Because::ReadList { key: name(read.key), element: self.element(source) },
+            Cause::Missed { read, next } => Because::MissedInList {
+                key: name(read.key),
+                last: self.last(read),
+                next: self.element(next),
+                unread: is_unread(next),
+            },
+            Cause::MissedInRange { range, key, next } => Because::MissedInRange {
+                key: name(key),
+                low: range.low.clone(),
+                high: range.high.clone(),
+                next: self.element(next),
+            },
+        }
+    }
+}
+
 impl Dependencies for ListOrder<'_> {
     /// All dependencies. Edges of a transaction to itself are among them.
     fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
-        let lists = self.lists;
-        for number in lists.transactions.numbers().filter(|number| self.happened[*number as usize]) {
-            for append in lists.appends.of(number) {
-                if let Some(before) = self.overwritten_by(append) {
-                    edge(self.by(before), number, Kind::WriteWrite)?;
-                }
-            }
-            for read in lists.reads_of(number) {
-                if let Some(source) = self.read_from(number, *read) {
-                    edge(self.by(source), number, Kind::WriteRead)?;
-                }
-                let (next, unread) = self.missed(*read);
-                next.iter().chain(unread).try_for_each(|next| edge(number, self.by(*next), Kind::ReadWrite))?;
-            }
+        let transactions = &self.lists.transactions;
+        for number in transactions.numbers().filter(|number| self.happened[*number as usize]) {
+            self.each_cause(number, |_, other, cause| match cause.kind() {
+                kind if kind.is_anti_dependency() => edge(number, other, kind),
+                kind => edge(other, number, kind),
+            })?;
         }
-        for range in &lists.ranges {
-            self.missed_in_range(range, |_, next| edge(range.by, self.by(next), Kind::PredicateReadWrite))?;
-        }
-        lists.transactions.each_process_edge(&self.happened, |from, to| edge(from, to, Kind::Process))
+        transactions.each_process_edge(&self.happened, |from, to| edge(from, to, Kind::Process))
     }
 
-    /// Why there is that edge.
-    fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
-        let lists = self.lists;
-        let name = |key: u32| lists.keys.name(key).clone();
-        let key_of = |append: u32| lists.appends.key[append as usize];
-        let is_unread = |append: u32| lists.append_place[append as usize] == NONE;
-        let because = match kind {
-            Kind::Process => Some(Because::SameProcess),
-            Kind::RealTime => Some(Because::RealTime),
-            Kind::WriteWrite => lists.appends.of(to).find_map(|append| {
-                let before = self.overwritten_by(append).filter(|before| self.by(*before) == from)?;
-                let (first, second) = (self.element(before), self.element(append));
-                Some(Because::Appended { key: name(key_of(append)), first, second, unread: is_unread(append) })
-            }),
-            Kind::WriteRead => lists.reads_of(to).iter().find_map(|read| {
-                let source = self.read_from(to, *read).filter(|source| self.by(*source) == from)?;
-                Some(Because::ReadList { key: name(read.key), element: self.element(source) })
-            }),
-            Kind::ReadWrite => lists.reads_of(from).iter().find_map(|read| {
-                let (next, unread) = self.missed(*read);
-                let next = *next.iter().chain(unread).find(|next| self.by(**next) == to)?;
-                let last = self.last(*read);
-                let (key, next, unread) = (name(read.key), self.element(next), is_unread(next));
-                Some(Because::MissedInList { key, last, next, unread })
-            }),
-            Kind::PredicateReadWrite => lists.ranges.iter().filter(|range| range.by == from).find_map(|range| {
-                let first = self.missed_in_range(range, |key, next| match self.by(next) == to {
-                    true => ControlFlow::Break((key, next)),
-                    false => ControlFlow::Continue(()),
+    fn only_reads(&self, number: u32) -> bool {
+        self.lists.appends.of(number).is_empty()
+    }
+
+    fn each_sight(&self, number: u32, sight: &mut dyn FnMut(Sight)) {
+        let ControlFlow::Continue(()) = self.each_cause(number, |place, other, cause| {
+            sight(Sight { place, other, kind: cause.kind() });
+            ControlFlow::<Infallible>::Continue(())
+        });
+    }
+
+    fn because_at(&self, from: u32, to: u32, kind: Kind, place: Option<u32>) -> Because {
+        match kind {
+            Kind::Process => Because::SameProcess,
+            Kind::RealTime => Because::RealTime,
+            Kind::WriteWrite | Kind::WriteRead | Kind::ReadWrite | Kind::PredicateReadWrite => {
+                let (number, other) = if kind.is_anti_dependency() { (from, to) } else { (to, from) };
+                let found = self.each_cause(number, |at, of, cause| {
+                    let is_it = of == other && cause.kind() == kind && place.is_none_or(|place| place == at);
+                    if is_it { ControlFlow::Break(cause) } else { ControlFlow::Continue(()) }
                 });
-                let (key, next) = first.break_value()?;
-                let (low, high) = (range.low.clone(), range.high.clone());
-                Some(Because::MissedInRange { key: name(key), low, high, next: self.element(next) })
-            }),
-        };
-        because.expect("an edge was made from what explains it")
+                self.say(found.break_value().expect("an edge was made from what explains it"))
+            }
+        }
     }
 
     /// Two transactions that read one version and both wrote the next one. Each such pair is in a cycle.
@@ -385,9 +445,10 @@ impl Dependencies for ListOrder<'_> {
                     if worst.is_some() && missing <= place {
                         continue;
                     }
-                    let Some(chain) = self.chain(reads[missing], append) else { continue };
-                    let because =
-                        Because::ReadList { key: lists.keys.name(read.key).clone(), element: self.element(source) };
+                    // If it wrote that itself next, it missed nothing of others.
+                    let chain = self.chain(reads[missing], append).filter(|chain| self.by(chain[0]) != *number);
+                    let Some(chain) = chain else { continue };
+                    let because = self.say(Cause::Read { read: *read, source });
                     let mut steps = vec![(writer, Kind::WriteRead, because)];
                     let mut from = *number;
                     let mut kind = Kind::ReadWrite;

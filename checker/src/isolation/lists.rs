@@ -37,7 +37,10 @@ pub struct Lists {
     pub(super) append_place: Vec<u32>,
     /// Reads, in the order of their transactions' completion.
     reads: Vec<Read>,
+    /// Of each read, how many appends of its transaction came before; `u8::MAX` stands for more, too.
+    appends_before: Vec<u8>,
     first_read: Vec<(u32, u32)>,
+    /// In the order of their transactions, once all are known.
     pub(super) ranges: Vec<Range>,
     pub(super) disagreeing: Vec<Disagreeing>,
     /// Read before anybody was seen to append them: a key and a place, and who read it.
@@ -101,6 +104,12 @@ impl Lists {
         &self.reads[first as usize..(first + count) as usize]
     }
 
+    /// How many of its own appends came before each of these reads, or at least how many.
+    pub(super) fn appends_before(&self, number: u32) -> &[u8] {
+        let (first, count) = self.first_read[number as usize];
+        &self.appends_before[first as usize..(first + count) as usize]
+    }
+
     /// Its transaction appends to the same key again.
     pub(super) fn is_followed(&self, append: u32) -> bool {
         let later = append + 1..self.appends.of(self.appends.by[append as usize]).end;
@@ -134,6 +143,8 @@ impl Lists {
         let answers = items(number, &completion.value)?;
         let first_read = self.reads.len() as u32;
         let mut appends = self.appends.of(number);
+        let first_append = appends.start;
+        let before = |next: &std::ops::Range<u32>| (next.start - first_append).min(u8::MAX.into()) as u8;
         // Key, place in the transaction, and what: an append's number, or a read's.
         let mut steps = std::mem::take(&mut self.scratch);
         steps.clear();
@@ -154,6 +165,7 @@ impl Lists {
                     let key = self.key(key);
                     steps.push((key, place, self.reads.len() as u32));
                     self.observe(number, key, list);
+                    self.appends_before.push(before(&appends));
                 }
                 Micro::Range([low, high], Some(pairs)) => {
                     let first = self.reads.len() as u32;
@@ -166,10 +178,12 @@ impl Lists {
                         let key = self.key(key);
                         steps.push((key, place, self.reads.len() as u32));
                         self.observe(number, key, list);
+                        self.appends_before.push(before(&appends));
                     }
                     let (low, high) = (low.clone(), high.clone());
                     let reads = first - first_read..self.reads.len() as u32 - first_read;
-                    self.ranges.push(Range { by: number, low, high, reads });
+                    let writes_before = appends.start - first_append;
+                    self.ranges.push(Range { by: number, low, high, reads, writes_before });
                 }
                 Micro::Range(_, None) => return Err(misshapen(number, item, "an answer to each read of a range")),
             }
@@ -298,6 +312,7 @@ impl Lists {
 
     /// Elements that were read before they were appended find their append; those that have none are garbage.
     pub(super) fn claim(&mut self) {
+        self.ranges.sort_by_key(|range| range.by);
         for (key, place, reader) in std::mem::take(&mut self.unclaimed) {
             let code = self.orders[key as usize].elements[place as usize];
             match self.appends.find(key, code) {

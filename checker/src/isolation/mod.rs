@@ -49,6 +49,7 @@ pub use report::Report;
 pub use shape::{Family, Order, Shape};
 pub use transactions::TRANSACTIONS_MAX;
 
+use cycles::{StepBack, Steps};
 use graph::{EdgeSink, Graph, TooManyEdges};
 use index::NONE;
 use list_order::ListOrder;
@@ -155,10 +156,29 @@ impl Registers {
 /// What a model of data knows of its transactions.
 trait Dependencies {
     fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()>;
-    fn because(&self, from: u32, to: u32, kind: Kind) -> Because;
+    /// It asked for no writes.
+    fn only_reads(&self, number: u32) -> bool;
+    /// All of a transaction.
+    fn each_sight(&self, number: u32, sight: &mut dyn FnMut(Sight));
+    /// Why there is that edge, as the step at a place shows it, or any.
+    fn because_at(&self, from: u32, to: u32, kind: Kind, place: Option<u32>) -> Because;
+
+    fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
+        self.because_at(from, to, kind, None)
+    }
+
     /// Anomalies that are part of some cycle, among the transactions that are.
     fn lost_update(&self, tangled: &[u32]) -> Option<Anomaly>;
     fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)>;
+}
+
+/// What a step of a transaction shows of another: that this one came before it, or, by an anti-dependency, after it. What came
+/// at a lower place came earlier; of a range, what is not there comes before what is.
+#[derive(Clone, Copy, Debug)]
+struct Sight {
+    place: u32,
+    other: u32,
+    kind: Kind,
 }
 
 /// Searches for cycles, and says what all anomalies together mean.
@@ -180,13 +200,39 @@ fn judge(
         Ok(graph) => graph,
         Err(TooManyEdges) => return too_many(oracle, transactions, anomalies, options),
     };
-    let cycles = cycles::find(&graph, &options.budget);
-    let who = |number: u32| transactions.who(number);
-    let justified = |steps| Cycle::justified(steps, who, |from, to, kind| data.because(from, to, kind));
-    anomalies.extend(cycles.found.iter().map(|(_, steps)| Anomaly::Cycle(justified(steps))));
+    let only_reads = |number: u32| data.only_reads(number);
+    let cycles = cycles::find(&graph, only_reads, &options.budget);
+    let cycle = |steps| Cycle::of(steps, |number| transactions.who(number), only_reads);
+    let justify = |steps: &Steps, end: u32| -> Vec<(u32, Kind, Because)> {
+        let to = |place: usize| steps.get(place + 1).map_or(end, |(to, _)| *to);
+        let justify =
+            |(place, (from, kind)): (usize, &(u32, Kind))| (*from, *kind, data.because(*from, to(place), *kind));
+        steps.iter().enumerate().map(justify).collect()
+    };
+    anomalies.extend(cycles.found.iter().map(|(_, steps)| Anomaly::Cycle(cycle(justify(steps, steps[0].0)))));
     anomalies.extend(data.lost_update(&cycles.tangled));
     if let Some((in_order, steps)) = data.fractured_read(&cycles.tangled) {
-        anomalies.push(Anomaly::FracturedRead { in_order, cycle: Cycle::of(steps, who) });
+        anomalies.push(Anomaly::FracturedRead { in_order, cycle: cycle(steps) });
+    }
+    let is_out = |level| anomalies.iter().any(|anomaly| anomaly.rules_out(level));
+    let mut is_back_unsearched = false;
+    if !cycles.is_stopped && !is_out(Level::MonotonicView) && (is_out(Level::ConsistentView) || cycles.is_unsearched) {
+        let sights = |number| {
+            let mut sights = Vec::new();
+            data.each_sight(number, &mut |sight| sights.push(sight));
+            sights
+        };
+        let (found, gave_up) = cycles::step_back(&graph, &cycles.tangled, sights, &options.budget);
+        is_back_unsearched = gave_up;
+        if let Some(StepBack { number, saw, missed, way }) = found {
+            let because = |from, to, sight: Sight| data.because_at(from, to, sight.kind, Some(sight.place));
+            let mut steps = vec![
+                (saw.other, saw.kind, because(saw.other, number, saw)),
+                (number, missed.kind, because(number, missed.other, missed)),
+            ];
+            steps.extend(justify(&way, saw.other));
+            anomalies.push(Anomaly::Monotonic { cycle: cycle(steps) });
+        }
     }
     let mut report = Report::new(oracle, options.level, transactions.count(), anomalies);
     if cycles.is_stopped {
@@ -194,6 +240,14 @@ fn judge(
     } else if cycles.is_unsearched {
         let levels = [Level::Causal, Level::ConsistentView, Level::ParallelSnapshotIsolation];
         report.give_up(&levels, "gave up a search for cycles with one anti-dependency (G-single)".to_string());
+    }
+    if cycles.is_update_unsearched {
+        let reason = "gave up a search for cycles with one transaction that only reads (G-update)".to_string();
+        report.give_up(&[Level::UpdateSerializable], reason);
+    }
+    if is_back_unsearched {
+        let reason = "gave up a search for reads that miss what was seen (G-monotonic)".to_string();
+        report.give_up(&[Level::MonotonicView], reason);
     }
     report
 }

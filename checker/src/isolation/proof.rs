@@ -5,7 +5,6 @@ use std::fmt;
 
 use tenet_histories::{Process, Value};
 
-use super::cycles::Steps;
 use super::graph::Kind;
 use super::shape::{Family, Shape};
 use crate::verdict::time;
@@ -90,21 +89,15 @@ pub struct Cycle {
 
 impl Cycle {
     /// The last step leads to the first transaction.
-    pub(super) fn of(steps: Vec<(u32, Kind, Because)>, who: impl Fn(u32) -> Who) -> Cycle {
-        let shape = Shape::of(steps.iter().map(|(_, kind, _)| *kind));
+    pub(super) fn of(
+        steps: Vec<(u32, Kind, Because)>,
+        who: impl Fn(u32) -> Who,
+        only_reads: impl Fn(u32) -> bool,
+    ) -> Cycle {
+        let shape = Shape::of(steps.iter().map(|(number, kind, _)| (*kind, only_reads(*number))));
         let targets: Vec<u32> = steps.iter().cycle().skip(1).take(steps.len()).map(|(to, ..)| *to).collect();
         let edge = |((from, kind, because), to)| Edge { from: who(from), to: who(to), kind, because };
         Cycle { shape, edges: steps.into_iter().zip(targets).map(edge).collect() }
-    }
-
-    pub(super) fn justified(
-        steps: &Steps,
-        who: impl Fn(u32) -> Who,
-        because: impl Fn(u32, u32, Kind) -> Because,
-    ) -> Cycle {
-        let to = |place: usize| steps[(place + 1) % steps.len()].0;
-        let step = |(place, (from, kind)): (usize, &(u32, Kind))| (*from, *kind, because(*from, to(place), *kind));
-        Cycle::of(steps.iter().enumerate().map(step).collect(), who)
     }
 
     /// What it is called by those who never heard of Adya.

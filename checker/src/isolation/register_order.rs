@@ -11,18 +11,19 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
+use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use tenet_histories::{Outcome, Value};
 
 use super::anomaly::Anomaly;
-use super::columns::Range;
+use super::columns::{Range, ranges_of};
 use super::components::Components;
 use super::graph::{EdgeSink, Graph, Kind, Rule, TooManyEdges, View};
 use super::index::NONE;
 use super::proof::{Because, Later, Source};
 use super::registers::{Read, Registers, Version};
-use super::{Dependencies, Options, RegisterKeys};
+use super::{Dependencies, Options, RegisterKeys, Sight};
 
 /// How an edge between versions is known, in the terms of the graph.
 const INITIAL: Kind = Kind::ReadWrite;
@@ -381,69 +382,128 @@ impl<'a> RegisterOrder<'a> {
     }
 }
 
-impl Dependencies for RegisterOrder<'_> {
-    fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
+/// A read that another transaction comes before or after.
+#[derive(Clone, Copy)]
+enum Cause<'a> {
+    Read { read: Read, write: u32 },
+    Missed { read: Read, next: u32, how: Kind },
+    MissedInRange { range: &'a Range, key: u32, next: u32 },
+}
+
+impl Cause<'_> {
+    fn kind(self) -> Kind {
+        match self {
+            Cause::Read { .. } => Kind::WriteRead,
+            Cause::Missed { .. } => Kind::ReadWrite,
+            Cause::MissedInRange { .. } => Kind::PredicateReadWrite,
+        }
+    }
+}
+
+impl<'a> RegisterOrder<'a> {
+    /// What the reads of a transaction say of others: where (see `Sight`), of whom, and why.
+    fn each_cause<B>(
+        &self,
+        number: u32,
+        mut cause: impl FnMut(u32, u32, Cause<'a>) -> ControlFlow<B>,
+    ) -> ControlFlow<B> {
         let registers = self.registers;
-        for number in registers.transactions.numbers().filter(|number| self.happened[*number as usize]) {
-            for write in registers.writes.of(number) {
-                for (next, kind) in self.successors(registers.writes.key[write as usize], Version::Write(write)) {
-                    if kind != AFTER_READ {
-                        edge(number, self.by(next), Kind::WriteWrite)?;
-                    }
-                }
+        for (place, read) in registers.reads_of(number).iter().enumerate() {
+            let (place, read) = (2 * place as u32 + 1, *read);
+            if let Some(write) = self.read_from(number, read) {
+                cause(place, self.by(write), Cause::Read { read, write })?;
             }
-            for read in registers.reads_of(number) {
-                if let Some(write) = self.read_from(number, *read) {
-                    edge(self.by(write), number, Kind::WriteRead)?;
-                }
-                for (next, _) in self.successors(read.key, read.version) {
-                    edge(number, self.by(next), Kind::ReadWrite)?;
-                }
+            for (next, how) in self.successors(read.key, read.version) {
+                cause(place, self.by(next), Cause::Missed { read, next, how })?;
             }
         }
-        for range in &registers.ranges {
-            self.missed_in_range(range, |_, next| edge(range.by, self.by(next), Kind::PredicateReadWrite))?;
+        for range in ranges_of(&registers.ranges, number) {
+            let place = 2 * range.reads.start;
+            self.missed_in_range(range, |key, next| {
+                cause(place, self.by(next), Cause::MissedInRange { range, key, next })
+            })?;
         }
-        registers.transactions.each_process_edge(&self.happened, |from, to| edge(from, to, Kind::Process))
+        ControlFlow::Continue(())
     }
 
-    /// Why there is that edge.
-    fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
+    fn say(&self, cause: Cause<'_>) -> Because {
         let registers = self.registers;
         let name = |key: u32| registers.keys.name(key).clone();
-        let value = |write: u32| registers.writes.value(write);
-        let because = match kind {
-            Kind::Process => Some(Because::SameProcess),
-            Kind::RealTime => Some(Because::RealTime),
-            Kind::WriteWrite => registers.writes.of(from).find_map(|write| {
-                let key = registers.writes.key[write as usize];
-                let mut next = self.successors(key, Version::Write(write));
-                let (next, how) = next.find(|(next, how)| self.by(*next) == to && *how != AFTER_READ)?;
-                let order = vec![self.later(write, next, how)];
-                Some(Because::Overwrote { key: name(key), first: value(write), second: value(next), order })
-            }),
-            Kind::WriteRead => registers.reads_of(to).iter().find_map(|read| {
-                let write = self.read_from(to, *read).filter(|write| self.by(*write) == from)?;
-                Some(Because::ReadRegister { key: name(read.key), value: value(write) })
-            }),
-            Kind::ReadWrite => registers.reads_of(from).iter().find_map(|read| {
-                let mut next = self.successors(read.key, read.version);
-                let (next, how) = next.find(|(next, _)| self.by(*next) == to)?;
+        match cause {
+            Cause::Read { read, write } => {
+                Because::ReadRegister { key: name(read.key), value: registers.writes.value(write) }
+            }
+            Cause::Missed { read, next, how } => {
                 let order = vec![self.later(self.node(read.key, read.version), next, how)];
-                let read_value = registers.value(read.version);
-                Some(Because::MissedInRegister { key: name(read.key), read: read_value, next: value(next), order })
-            }),
-            Kind::PredicateReadWrite => registers.ranges.iter().filter(|range| range.by == from).find_map(|range| {
-                let first = self.missed_in_range(range, |key, next| match self.by(next) == to {
-                    true => ControlFlow::Break((key, next)),
-                    false => ControlFlow::Continue(()),
+                let (key, next) = (name(read.key), registers.writes.value(next));
+                Because::MissedInRegister { key, read: registers.value(read.version), next, order }
+            }
+            Cause::MissedInRange { range, key, next } => Because::MissedInRange {
+                key: name(key),
+                low: range.low.clone(),
+                high: range.high.clone(),
+                next: registers.writes.value(next),
+            },
+        }
+    }
+
+    /// The writes over what a transaction wrote, and how that is known, as far as its readers do not say it.
+    fn overwrites(&self, number: u32) -> impl Iterator<Item = (u32, u32, Kind)> {
+        let writes = &self.registers.writes;
+        writes.of(number).flat_map(move |write| {
+            let next = self.successors(writes.key[write as usize], Version::Write(write));
+            next.filter(|(_, how)| *how != AFTER_READ).map(move |(next, how)| (write, next, how))
+        })
+    }
+}
+
+impl Dependencies for RegisterOrder<'_> {
+    fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()> {
+        let transactions = &self.registers.transactions;
+        for number in transactions.numbers().filter(|number| self.happened[*number as usize]) {
+            for (_, next, _) in self.overwrites(number) {
+                edge(number, self.by(next), Kind::WriteWrite)?;
+            }
+            self.each_cause(number, |_, other, cause| match cause.kind() {
+                kind if kind.is_anti_dependency() => edge(number, other, kind),
+                kind => edge(other, number, kind),
+            })?;
+        }
+        transactions.each_process_edge(&self.happened, |from, to| edge(from, to, Kind::Process))
+    }
+
+    fn only_reads(&self, number: u32) -> bool {
+        self.registers.writes.of(number).is_empty()
+    }
+
+    fn each_sight(&self, number: u32, sight: &mut dyn FnMut(Sight)) {
+        let ControlFlow::Continue(()) = self.each_cause(number, |place, other, cause| {
+            sight(Sight { place, other, kind: cause.kind() });
+            ControlFlow::<Infallible>::Continue(())
+        });
+    }
+
+    fn because_at(&self, from: u32, to: u32, kind: Kind, place: Option<u32>) -> Because {
+        match kind {
+            Kind::Process => Because::SameProcess,
+            Kind::RealTime => Because::RealTime,
+            Kind::WriteWrite => {
+                let found = self.overwrites(from).find(|(_, next, _)| self.by(*next) == to);
+                let (write, next, how) = found.expect("an edge was made from what explains it");
+                let writes = &self.registers.writes;
+                let key = self.registers.keys.name(writes.key[write as usize]).clone();
+                let (first, second) = (writes.value(write), writes.value(next));
+                Because::Overwrote { key, first, second, order: vec![self.later(write, next, how)] }
+            }
+            Kind::WriteRead | Kind::ReadWrite | Kind::PredicateReadWrite => {
+                let (number, other) = if kind.is_anti_dependency() { (from, to) } else { (to, from) };
+                let found = self.each_cause(number, |at, of, cause| {
+                    let is_it = of == other && cause.kind() == kind && place.is_none_or(|place| place == at);
+                    if is_it { ControlFlow::Break(cause) } else { ControlFlow::Continue(()) }
                 });
-                let (key, next) = first.break_value()?;
-                let (low, high) = (range.low.clone(), range.high.clone());
-                Some(Because::MissedInRange { key: name(key), low, high, next: value(next) })
-            }),
-        };
-        because.expect("an edge was made from what explains it")
+                self.say(found.break_value().expect("an edge was made from what explains it"))
+            }
+        }
     }
 
     /// Not all of them are in a cycle: they are found without.
@@ -464,9 +524,11 @@ impl Dependencies for RegisterOrder<'_> {
                     let key = registers.writes.key[write as usize];
                     let missing = reads.iter().rposition(|miss| miss.key == key && self.chain(*miss, write).is_some());
                     let Some(missing) = missing.filter(|missing| worst.is_none() || *missing > place) else { continue };
-                    let Some(chain) = self.chain(reads[missing], write) else { continue };
-                    let (key, value) = (registers.keys.name(read.key).clone(), registers.writes.value(source));
-                    let mut steps = vec![(writer, Kind::WriteRead, Because::ReadRegister { key, value })];
+                    // If it wrote that itself next, it missed nothing of others.
+                    let chain = self.chain(reads[missing], write).filter(|chain| self.by(chain[0]) != *number);
+                    let Some(chain) = chain else { continue };
+                    let because = self.say(Cause::Read { read: *read, write: source });
+                    let mut steps = vec![(writer, Kind::WriteRead, because)];
                     let (mut from, mut kind) = (*number, Kind::ReadWrite);
                     for write in chain {
                         if self.by(write) != from {

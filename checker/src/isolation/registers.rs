@@ -24,6 +24,7 @@ pub struct Registers {
     /// Reads, in the order of their transactions' completion.
     reads: Vec<Read>,
     first_read: Vec<(u32, u32)>,
+    /// In the order of their transactions, once all are known.
     pub(super) ranges: Vec<Range>,
     /// Reads of values that nobody was seen to write before: the read, its transaction, the value's code.
     unclaimed: Vec<(u32, u32, i64)>,
@@ -138,7 +139,8 @@ impl Registers {
                     }
                     let (low, high) = (low.clone(), high.clone());
                     let reads = first - first_read..self.reads.len() as u32 - first_read;
-                    self.ranges.push(Range { by: number, low, high, reads });
+                    // Nothing asks for more: what a register was written after is not known from its own transaction.
+                    self.ranges.push(Range { by: number, low, high, reads, writes_before: 0 });
                 }
                 Micro::Range(_, None) => return Err(misshapen(number, item, "an answer to each read of a range")),
             }
@@ -223,6 +225,7 @@ impl Registers {
 
     /// Values that were read before they were written find their write; those that have none are garbage.
     pub(super) fn claim(&mut self) {
+        self.ranges.sort_by_key(|range| range.by);
         for (read, reader, code) in std::mem::take(&mut self.unclaimed) {
             let key = self.reads[read as usize].key;
             match self.writes.find(key, code) {

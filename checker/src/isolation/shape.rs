@@ -44,12 +44,14 @@ pub struct Shape {
     pub overwrites: bool,
     /// Each anti-dependency follows a read dependency.
     pub after_reads: bool,
+    /// Of its transactions one at most only reads.
+    pub updates: bool,
 }
 
 impl Shape {
-    /// Of the kinds of a cycle's edges, in their order.
-    pub fn of(kinds: impl IntoIterator<Item = Kind>) -> Shape {
-        let kinds: Vec<Kind> = kinds.into_iter().collect();
+    /// Of the kinds of a cycle's edges, in their order, and whether the transaction that each leads from only reads.
+    pub fn of(steps: impl IntoIterator<Item = (Kind, bool)>) -> Shape {
+        let (kinds, only_reads): (Vec<Kind>, Vec<bool>) = steps.into_iter().unzip();
         let before = |place: usize| kinds[(place + kinds.len() - 1) % kinds.len()];
         let anti: Vec<usize> = (0..kinds.len()).filter(|place| kinds[*place].is_anti_dependency()).collect();
         let family = match anti.len() {
@@ -70,6 +72,7 @@ impl Shape {
             predicate: kinds.contains(&Kind::PredicateReadWrite),
             overwrites: kinds.contains(&Kind::WriteWrite),
             after_reads: anti.iter().all(|place| before(*place) == Kind::WriteRead),
+            updates: only_reads.iter().filter(|only_reads| **only_reads).count() < 2,
         }
     }
 

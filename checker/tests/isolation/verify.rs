@@ -78,6 +78,18 @@ impl Facts<'_> {
                     && kinds[2..].iter().all(|kind| matches!(kind, Kind::WriteWrite | Kind::WriteRead))
                     && self.is_cycle(cycle)
             }
+            Anomaly::Monotonic { cycle } => {
+                let (saw, missed) = (&cycle.edges[0], &cycle.edges[1]);
+                let kinds: Vec<Kind> = cycle.edges.iter().map(|edge| edge.kind).collect();
+                let depends = |kind: &Kind| matches!(kind, Kind::WriteWrite | Kind::WriteRead);
+                let places = self.places(saw.to.operation, &saw.because);
+                let later = self.places(saw.to.operation, &missed.because);
+                depends(&kinds[0])
+                    && kinds[1].is_anti_dependency()
+                    && kinds[2..].iter().all(depends)
+                    && places.iter().any(|place| later.iter().any(|later| place <= later))
+                    && self.is_cycle(cycle)
+            }
             Anomaly::Cycle(cycle) => self.is_cycle(cycle),
             Anomaly::CyclicVersions { key, order } => {
                 let next = |at: usize| &order[(at + 1) % order.len()].earlier;
@@ -94,7 +106,58 @@ impl Facts<'_> {
             let (from, to) = (edge.from.operation, edge.to.operation);
             self.happened(from) && self.happened(to) && self.follows(from, to, edge.kind, &edge.because)
         });
-        closed && sound && edges.len() > 1 && cycle.shape == Shape::of(edges.iter().map(|edge| edge.kind))
+        closed
+            && sound
+            && edges.len() > 1
+            && cycle.shape == Shape::of(edges.iter().map(|edge| (edge.kind, self.only_reads(edge.from.operation))))
+    }
+
+    fn only_reads(&self, at: usize) -> bool {
+        micros(&self.operations[at]).all(|[name, ..]| !is_write(name))
+    }
+
+    /// The steps of a transaction that show this, and of a range, what it found, from 1, or that something is not there: 0.
+    fn places(&self, at: usize, because: &Because) -> Vec<(usize, usize)> {
+        let operation = &self.operations[at];
+        let mut places = Vec::new();
+        for (step, [name, of, value]) in micros(operation).enumerate() {
+            let mut shows = |part: usize, key: &Value, found: &[Value]| {
+                let is_there = match because {
+                    Because::Appended { key: of, second, .. } => {
+                        is_write(name) && key == of && found == [second.clone()]
+                    }
+                    Because::ReadList { key: of, element } => {
+                        is("r", name) | (part > 0) && key == of && found.contains(element)
+                    }
+                    Because::ReadRegister { key: of, value } => !is_write(name) && key == of && found.contains(value),
+                    Because::MissedInList { key: of, last, .. } => {
+                        !is_write(name) && key == of && found.last().unwrap_or(&Value::Nil) == last
+                    }
+                    Because::MissedInRegister { key: of, read, .. } => {
+                        !is_write(name) && key == of && found.last().unwrap_or(&self.initial) == read
+                    }
+                    _ => false,
+                };
+                if is_there {
+                    places.push((step, part));
+                }
+            };
+            if is("rr", name) {
+                let pairs = value.as_list().unwrap();
+                for (part, pair) in pairs.iter().enumerate() {
+                    let pair = pair.as_list().unwrap();
+                    shows(part + 1, &pair[0], &self.elements(name, &pair[1]));
+                }
+                if let Because::MissedInRange { low, high, .. } = because
+                    && of.as_list() == Some(&[low.clone(), high.clone()])
+                {
+                    places.push((step, 0));
+                }
+            } else {
+                shows(0, of, &self.elements(name, value));
+            }
+        }
+        places
     }
 
     fn follows(&self, from: usize, to: usize, kind: Kind, because: &Because) -> bool {
