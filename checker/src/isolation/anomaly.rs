@@ -125,8 +125,12 @@ impl Anomaly {
     pub(super) fn floor(&self) -> &'static [Level] {
         match self {
             GarbageRead { .. } | DuplicateElements { .. } => &[Level::ReadUncommitted],
-            // The order of versions is known from read committed on (see `register_order`).
-            CyclicVersions { .. } => &[Level::ReadCommitted],
+            // From which level on the order of versions is known, see `register_order`.
+            CyclicVersions { order, .. } => match order_of(order) {
+                Order::Data => &[Level::ReadCommitted],
+                Order::Process => &[Level::StrongSessionSnapshotIsolation],
+                Order::RealTime => &[Level::StrongSnapshotIsolation],
+            },
             IncompatibleOrder { .. } | FutureRead { .. } | G1a { .. } | G1b { .. } | DirtyUpdate { .. } => {
                 &[Level::ReadCommitted]
             }
@@ -145,6 +149,15 @@ impl Anomaly {
             _ => false,
         };
         by_cycle || self.floor().iter().any(|floor| level.is_at_least(*floor))
+    }
+
+    /// It is known by the order in which clients met the versions of one key alone.
+    pub(super) fn is_by_keys(&self) -> bool {
+        match self {
+            CyclicVersions { order, .. } => order_of(order) > Order::Data,
+            Cycle(cycle) => cycle.shape.by_keys,
+            _ => false,
+        }
     }
 
     /// The cycle that proves it, if that is one.
@@ -176,7 +189,11 @@ impl Anomaly {
         match self {
             GarbageRead { .. } => (Order::Data, 0),
             DuplicateElements { .. } => (Order::Data, 1),
-            CyclicVersions { .. } => (Order::Data, 2),
+            CyclicVersions { order, .. } => match order_of(order) {
+                Order::Data => (Order::Data, 2),
+                // Of what clients' order shows, cycles of transactions are easier to follow.
+                keys => (keys, 19),
+            },
             IncompatibleOrder { .. } => (Order::Data, 3),
             G1a { .. } => (Order::Data, 4),
             DirtyUpdate { .. } => (Order::Data, 5),
@@ -189,6 +206,10 @@ impl Anomaly {
             Monotonic { .. } => (Order::Data, 22),
         }
     }
+}
+
+fn order_of(versions: &[Later]) -> Order {
+    versions.iter().map(|later| later.source.order()).max().unwrap_or(Order::Data)
 }
 
 impl fmt::Display for Anomaly {

@@ -144,6 +144,7 @@ impl Level {
     pub fn forbids(self, shape: &Shape) -> bool {
         let (level, order) = self.parts();
         order >= shape.order
+            && (!shape.by_keys || matches!(level, SnapshotIsolation | Serializable))
             && match level {
                 ReadUncommitted => shape.family == Family::G0,
                 // What further cycles these forbid is told by more than their kinds: lost updates, fractured reads, steps back.
@@ -263,10 +264,15 @@ mod tests {
                 };
                 for only_read in [true, false] {
                     let shape = Shape::of((0..length).map(|place| (kind(place), only_read && may_only_read(place))));
-                    for level in Level::ALL {
-                        for weaker in level.implies() {
-                            let right = !weaker.forbids(&shape) || level.forbids(&shape);
-                            assert!(right, "{weaker} forbids {shape:?}, {level} does not");
+                    for shape in [shape, shape.by_keys(Order::Process), shape.by_keys(Order::RealTime)] {
+                        for level in Level::ALL {
+                            // Whoever promises less does not promise that each key keeps clients' order.
+                            let promises_keys = level.is_at_least(StrongSessionSnapshotIsolation);
+                            assert!(promises_keys || !shape.by_keys || !level.forbids(&shape), "{level}: {shape:?}");
+                            for weaker in level.implies() {
+                                let right = !weaker.forbids(&shape) || level.forbids(&shape);
+                                assert!(right, "{weaker} forbids {shape:?}, {level} does not");
+                            }
                         }
                     }
                 }

@@ -64,19 +64,8 @@ pub struct Options {
     pub budget: Budget,
     /// How many dependencies a history may have, per transaction.
     pub edges_per_transaction_max: usize,
-    pub register_keys: RegisterKeys,
     /// Whether the order of events of different clients means anything. A history's fact `real_time` may deny it.
     pub real_time: bool,
-}
-
-/// What is known of each register alone, besides what transactions show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RegisterKeys {
-    Nothing,
-    /// Each client meets versions of a key in their order.
-    Sequential,
-    /// All clients do.
-    Linearizable,
 }
 
 /// What graph and search take per transaction, in an ordinary history.
@@ -94,7 +83,6 @@ impl Default for Options {
             level: Level::StrictSerializable,
             budget: Budget::default(),
             edges_per_transaction_max: 64,
-            register_keys: RegisterKeys::Nothing,
             real_time: true,
         }
     }
@@ -138,11 +126,31 @@ impl Lists {
 }
 
 impl Registers {
-    /// After the last event.
+    /// After the last event. What real time says of each key is the most that is known; where that shows nothing wrong,
+    /// nothing is.
     pub fn finish(mut self, options: &Options) -> Report {
         self.claim();
-        let mut anomalies = std::mem::take(&mut self.found);
-        match RegisterOrder::new(&self, options) {
+        let by_time = options.real_time.then(|| self.judge(Order::RealTime, options));
+        if let Some(report) = by_time.as_ref().filter(|report| report.is_clean()) {
+            return report.clone();
+        }
+        let by_process = self.judge(Order::Process, options);
+        if by_time.is_none() && by_process.is_clean() {
+            return by_process;
+        }
+        let mut report = self.judge(Order::Data, options);
+        let sessions = [Level::StrongSessionSnapshotIsolation, Level::StrongSessionSerializable];
+        report.add_by_keys(by_process, &sessions);
+        if let Some(by_time) = by_time {
+            report.add_by_keys(by_time, &[Level::StrongSnapshotIsolation, Level::StrictSerializable]);
+        }
+        report
+    }
+
+    /// `keys`: whose order each key's versions are taken to keep.
+    fn judge(&self, keys: Order, options: &Options) -> Report {
+        let mut anomalies = self.found.clone();
+        match RegisterOrder::new(self, keys, options) {
             Ok(mut order) => {
                 anomalies.extend(order.cyclic_versions());
                 anomalies.extend(order.anomalies());

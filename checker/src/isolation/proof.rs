@@ -6,7 +6,7 @@ use std::fmt;
 use tenet_histories::{Process, Value};
 
 use super::graph::Kind;
-use super::shape::{Family, Shape};
+use super::shape::{Family, Order, Shape};
 use crate::verdict::time;
 
 /// A transaction, as explanations name it.
@@ -50,6 +50,18 @@ pub enum Because {
     RealTime,
 }
 
+impl Because {
+    /// Whose order of a register's versions shows it, besides what transactions do.
+    fn order(&self) -> Order {
+        match self {
+            Because::Overwrote { order, .. } | Because::MissedInRegister { order, .. } => {
+                order.iter().map(|later| later.source.order()).max().unwrap_or(Order::Data)
+            }
+            _ => Order::Data,
+        }
+    }
+}
+
 /// Why one version of a register is later than another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Later {
@@ -64,10 +76,11 @@ pub enum Source {
     Initial,
     /// That operation read the one and then wrote the other.
     WroteAfterRead { operation: usize },
-    /// Keys are taken to be sequential: a client met the one in the first operation, the other in the second.
+    /// A client met the one in the first operation, the other in the second. From strong session snapshot isolation on: were it
+    /// the other way round, they would be a cycle with the order of the client.
     SequentialKey { operations: [usize; 2] },
-    /// Keys are taken to be linearizable: the first operation met the one and returned before the second was invoked,
-    /// which met the other.
+    /// The first operation met the one and returned before the second was invoked, which met the other. From strong snapshot
+    /// isolation on, for the same reason.
     LinearizableKey { operations: [usize; 2] },
 }
 
@@ -95,6 +108,7 @@ impl Cycle {
         only_reads: impl Fn(u32) -> bool,
     ) -> Cycle {
         let shape = Shape::of(steps.iter().map(|(number, kind, _)| (*kind, only_reads(*number))));
+        let shape = steps.iter().fold(shape, |shape, (.., because)| shape.by_keys(because.order()));
         let targets: Vec<u32> = steps.iter().cycle().skip(1).take(steps.len()).map(|(to, ..)| *to).collect();
         let edge = |((from, kind, because), to)| Edge { from: who(from), to: who(to), kind, because };
         Cycle { shape, edges: steps.into_iter().zip(targets).map(edge).collect() }
@@ -207,6 +221,15 @@ impl fmt::Display for Later {
 }
 
 impl Source {
+    /// Whose order shows it.
+    pub(super) fn order(&self) -> Order {
+        match self {
+            Source::Initial | Source::WroteAfterRead { .. } => Order::Data,
+            Source::SequentialKey { .. } => Order::Process,
+            Source::LinearizableKey { .. } => Order::RealTime,
+        }
+    }
+
     /// The operations that show it.
     pub fn operations(&self) -> Vec<usize> {
         match self {

@@ -5,7 +5,12 @@
 //!   that was read would depend on the one that read it, which is a G1c: so the inference holds at each level from read
 //!   committed on, and nothing that it shows is used against weaker ones. (The write dependency that it implies is a read
 //!   dependency already, and not said again.)
-//! - *sequential keys* and *linearizable keys*, if asked for: each key alone is as a client, or as all clients, saw it.
+//! - *sequential keys* and *linearizable keys*, if asked for: what a client, or any client, met of a key comes before what it
+//!   met later. Else the order of clients would close a cycle with at most one anti-dependency; so this holds from snapshot
+//!   isolation on where it keeps that order, and nothing that it shows is used against weaker levels ([`Shape::by_keys`]).
+//!
+//! More is true than this shows: of versions that nobody met in an order all orders would have to be tried, which no
+//! polynomial search does (Papadimitriou 1979). So `valid` says less of registers than of lists.
 //!
 //! If these contradict each other for a key, its versions are cyclic, and only reads are used of it.
 
@@ -23,7 +28,7 @@ use super::graph::{EdgeSink, Graph, Kind, Rule, TooManyEdges, View};
 use super::index::NONE;
 use super::proof::{Because, Later, Source};
 use super::registers::{Read, Registers, Version};
-use super::{Dependencies, Options, RegisterKeys, Sight};
+use super::{Dependencies, Options, Order, Sight};
 
 /// How an edge between versions is known, in the terms of the graph.
 const INITIAL: Kind = Kind::ReadWrite;
@@ -36,7 +41,7 @@ const CHAIN_MAX: usize = 64;
 
 pub(super) struct RegisterOrder<'a> {
     registers: &'a Registers,
-    keys: RegisterKeys,
+    keys: Order,
     pub happened: Vec<bool>,
     /// Writes, then the initial state of each key.
     versions: Graph,
@@ -48,7 +53,11 @@ pub(super) struct RegisterOrder<'a> {
 }
 
 impl<'a> RegisterOrder<'a> {
-    pub(super) fn new(registers: &'a Registers, options: &Options) -> Result<RegisterOrder<'a>, TooManyEdges> {
+    pub(super) fn new(
+        registers: &'a Registers,
+        keys: Order,
+        options: &Options,
+    ) -> Result<RegisterOrder<'a>, TooManyEdges> {
         let transactions = &registers.transactions;
         let mut happened: Vec<bool> = transactions.numbers().map(|number| transactions.is_ok(number)).collect();
         for read in registers.reads() {
@@ -59,7 +68,7 @@ impl<'a> RegisterOrder<'a> {
         }
         let mut order = RegisterOrder {
             registers,
-            keys: options.register_keys,
+            keys,
             happened,
             versions: Graph::default(),
             has_predecessor: vec![false; registers.writes.by.len()],
@@ -124,12 +133,12 @@ impl<'a> RegisterOrder<'a> {
                 }
             }
         }
-        if self.keys == RegisterKeys::Sequential {
+        if self.keys == Order::Process {
             self.each_process_step(&mut |key, [from, to], _| {
                 edge(self.node(key, from), self.node(key, to), BY_PROCESS)
             })?;
         }
-        if self.keys == RegisterKeys::Linearizable {
+        if self.keys == Order::RealTime {
             self.each_time_step(&mut |key, [from, to], _| edge(self.node(key, from), self.node(key, to), BY_TIME))?;
         }
         ControlFlow::Continue(())
@@ -202,7 +211,9 @@ impl<'a> RegisterOrder<'a> {
                 {
                     front.open.pop();
                     front.returned.retain(|(after, ..)| *after > by);
-                    front.returned.push((after, by, version));
+                    if front.returned.iter().all(|(.., known)| *known != version) {
+                        front.returned.push((after, by, version));
+                    }
                 }
                 for (_, by, earlier) in front.returned.iter().filter(|(.., earlier)| *earlier != first) {
                     step(key, [*earlier, first], [*by, number])?;

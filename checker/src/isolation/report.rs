@@ -26,6 +26,11 @@ impl Report {
         Report { oracle, level, transactions, anomalies, undecided: Vec::new(), gave_up: Vec::new() }
     }
 
+    /// Nothing is wrong, and all was searched.
+    pub(super) fn is_clean(&self) -> bool {
+        self.anomalies.is_empty() && self.gave_up.is_empty()
+    }
+
     /// These levels were not searched to the end, for that reason.
     pub(super) fn give_up(&mut self, levels: &[Level], reason: String) {
         let out = self.ruled_out();
@@ -35,6 +40,18 @@ impl Report {
         let new: Vec<Level> = new.filter(|level| !self.undecided.contains(level)).collect();
         self.undecided.extend(new);
         self.gave_up.push(reason);
+    }
+
+    /// What another search found that knows more of each key, and these levels if it gave up.
+    pub(super) fn add_by_keys(&mut self, other: Report, levels: &[Level]) {
+        let is_known = |anomaly: &Anomaly| self.anomalies.iter().any(|known| known.gravity() == anomaly.gravity());
+        let more: Vec<Anomaly> =
+            other.anomalies.into_iter().filter(|anomaly| anomaly.is_by_keys() && !is_known(anomaly)).collect();
+        self.anomalies.extend(more);
+        self.anomalies.sort_by_key(Anomaly::gravity);
+        other.gave_up.into_iter().for_each(|reason| self.give_up(levels, reason));
+        let out = self.ruled_out();
+        self.undecided.retain(|level| !out.contains(level));
     }
 
     pub fn ruled_out(&self) -> Vec<Level> {

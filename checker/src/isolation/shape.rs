@@ -46,6 +46,8 @@ pub struct Shape {
     pub after_reads: bool,
     /// Of its transactions one at most only reads.
     pub updates: bool,
+    /// It holds only where each key alone is as a client, or as all clients, saw it: from snapshot isolation on.
+    pub by_keys: bool,
 }
 
 impl Shape {
@@ -73,7 +75,14 @@ impl Shape {
             overwrites: kinds.contains(&Kind::WriteWrite),
             after_reads: anti.iter().all(|place| before(*place) == Kind::WriteRead),
             updates: only_reads.iter().filter(|only_reads| **only_reads).count() < 2,
+            by_keys: false,
         }
+    }
+
+    /// The same cycle, if it is known by that order of a key's versions alone.
+    pub(super) fn by_keys(self, order: Order) -> Shape {
+        let by_keys = self.by_keys || order > Order::Data;
+        Shape { order: self.order.max(order), by_keys, ..self }
     }
 
     /// What it is called by those who never heard of Adya.

@@ -1,7 +1,7 @@
 //! Rw-register.
 
 use proptest::prelude::*;
-use tenet_checker::isolation::{Level, Options, RegisterKeys, Report, check_registers};
+use tenet_checker::isolation::{Level, Options, Report, check_registers};
 use tenet_checker::models;
 use tenet_histories::{History, Operation, Value, What};
 
@@ -33,44 +33,18 @@ impl State for Registers {
     }
 }
 
-fn options(register_keys: RegisterKeys) -> Options {
-    Options { register_keys, ..Options::default() }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6000))]
 
     #[test]
     fn a_level_that_is_ruled_out_has_no_execution((shuffle, plans) in plans(), final_read in any::<bool>()) {
         let history = register_history(&shuffle, &plans, final_read);
-        let report = check_registers(&history, &options(RegisterKeys::Nothing)).unwrap();
+        let report = check_registers(&history, &Options::default()).unwrap();
         verify(&history, &report);
         let out = report.ruled_out();
         for level in LEVELS.into_iter().filter(|level| out.contains(level)) {
             // A snapshot whose own write is overwritten by one that it did not see is a prefix still: a lost update.
             prop_assert!(!has_execution(&history, Registers::default(), level), "{level}\n{report}");
-        }
-    }
-
-    #[test]
-    fn keys_of_strictly_serializable_histories_are_linearizable((shuffle, plans) in plans()) {
-        let history = register_history(&shuffle, &plans, true);
-        let more = [
-            (RegisterKeys::Sequential, Level::StrongSessionSerializable),
-            (RegisterKeys::Linearizable, Level::StrictSerializable),
-        ];
-        for (keys, level) in more {
-            let report = check_registers(&history, &options(keys)).unwrap();
-            verify(&history, &report);
-            if report.ruled_out().contains(&level) {
-                prop_assert!(!has_execution(&history, Registers::default(), level), "{keys:?} {level}\n{report}");
-            }
-            // What is known without is known with.
-            let without = check_registers(&history, &options(RegisterKeys::Nothing)).unwrap();
-            if without.anomalies.is_empty() {
-                continue;
-            }
-            prop_assert!(!report.anomalies.is_empty(), "{without}");
         }
     }
 }
@@ -81,12 +55,12 @@ proptest! {
     #[test]
     fn what_values_are_does_not_matter((shuffle, plans) in plans(), zero in any::<bool>()) {
         let history = register_history(&shuffle, &plans, true);
-        let report = check_registers(&history, &options(RegisterKeys::Nothing)).unwrap();
+        let report = check_registers(&history, &Options::default()).unwrap();
         let mut others = with_other_values(&history);
         if zero {
             start_at(&mut others, &"0".into());
         }
-        let other = check_registers(&others, &options(RegisterKeys::Nothing)).unwrap();
+        let other = check_registers(&others, &Options::default()).unwrap();
         verify(&others, &other);
         let names = |report: &Report| report.anomalies.iter().map(|anomaly| anomaly.name()).collect::<Vec<_>>();
         prop_assert_eq!((names(&report), report.ruled_out()), (names(&other), other.ruled_out()));
@@ -127,18 +101,27 @@ fn the_initial_value_is_nobodys() {
     assert!(model.check(&history(1), &said).unwrap().verdict().is_valid());
 }
 
+/// One writes 1, then the same or another client writes 2, and then the same or another one reads 1.
 #[test]
-fn keys_that_are_linearizable_show_more() {
-    // Each reads what the other has not written yet, but nobody read before writing.
-    let script = |keys| {
-        let plan = |value: i64| (vec![(true, 0)], tenet_histories::Outcome::Ok, vec![0, 1, 0, value as u8, 0]);
-        let reads = |behind: u8| (vec![(false, 0)], tenet_histories::Outcome::Ok, vec![0, 1, 0, behind, 0]);
-        let mut read_old = reads(0);
-        read_old.2[0] = 202;
-        let history = register_history(&[0, 0, 1, 1, 2, 2], &[plan(1), plan(2), read_old], false);
-        check_registers(&history, &options(keys)).unwrap()
+fn what_clients_meet_of_a_key_one_after_the_other_is_its_order() {
+    let found = |processes: [u32; 3], real_time| {
+        let plan = |value: u8| (vec![(true, 0)], tenet_histories::Outcome::Ok, vec![0, 1, 0, value, 0]);
+        let read_old = (vec![(false, 0)], tenet_histories::Outcome::Ok, vec![202, 1, 0, 0, 0]);
+        let mut history = register_history(&[0, 0, 1, 1, 2, 2], &[plan(1), plan(2), read_old], false);
+        for (at, event) in history.events.iter_mut().enumerate() {
+            if let What::Invoke { process, .. } | What::Complete { process, .. } = &mut event.what {
+                process.0 = processes[at / 2];
+            }
+        }
+        let report = check_registers(&history, &Options { real_time, ..Options::default() }).unwrap();
+        verify(&history, &report);
+        let names: Vec<String> = report.anomalies.iter().map(|anomaly| anomaly.name()).collect();
+        (names.join(" "), Level::weakest(&report.ruled_out()))
     };
-    let found = |keys| script(keys).anomalies.iter().map(|anomaly| anomaly.name()).collect::<Vec<_>>();
-    assert_eq!(found(RegisterKeys::Nothing), Vec::<String>::new());
-    assert_eq!(found(RegisterKeys::Linearizable), ["cyclic-versions"]);
+    let session = vec![Level::StrongSessionSnapshotIsolation];
+    let strong = vec![Level::StrongSnapshotIsolation];
+    assert_eq!(found([0, 1, 2], false), (String::new(), vec![]));
+    assert_eq!(found([0, 1, 2], true), ("cyclic-versions".to_string(), strong));
+    assert_eq!(found([0, 0, 0], false), ("cyclic-versions".to_string(), session.clone()));
+    assert_eq!(found([0, 0, 0], true), ("cyclic-versions cyclic-versions".to_string(), session));
 }

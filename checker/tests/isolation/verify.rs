@@ -1,6 +1,6 @@
 //! Derives each step of a proof again from the raw history. Knows what was asked and answered, nothing of graphs.
 
-use tenet_checker::isolation::{Anomaly, Because, Cycle, Kind, Later, Report, Shape, Source};
+use tenet_checker::isolation::{Anomaly, Because, Cycle, Edge, Kind, Later, Order, Report, Shape, Source};
 use tenet_histories::{History, Operation, Outcome, Value};
 
 use crate::brute_force::{each_key, micros};
@@ -25,6 +25,19 @@ struct Facts<'a> {
 }
 
 impl Facts<'_> {
+    fn shape(&self, edges: &[Edge]) -> Shape {
+        let shape = Shape::of(edges.iter().map(|edge| (edge.kind, self.only_reads(edge.from.operation))));
+        let orders = edges.iter().flat_map(|edge| match &edge.because {
+            Because::Overwrote { order, .. } | Because::MissedInRegister { order, .. } => order.as_slice(),
+            _ => &[],
+        });
+        orders.fold(shape, |shape, later| match later.source {
+            Source::Initial | Source::WroteAfterRead { .. } => shape,
+            Source::SequentialKey { .. } => Shape { order: shape.order.max(Order::Process), by_keys: true, ..shape },
+            Source::LinearizableKey { .. } => Shape { order: Order::RealTime, by_keys: true, ..shape },
+        })
+    }
+
     fn holds(&self, anomaly: &Anomaly) -> bool {
         match anomaly {
             Anomaly::GarbageRead { reader, key, value } => {
@@ -106,10 +119,7 @@ impl Facts<'_> {
             let (from, to) = (edge.from.operation, edge.to.operation);
             self.happened(from) && self.happened(to) && self.follows(from, to, edge.kind, &edge.because)
         });
-        closed
-            && sound
-            && edges.len() > 1
-            && cycle.shape == Shape::of(edges.iter().map(|edge| (edge.kind, self.only_reads(edge.from.operation))))
+        closed && sound && edges.len() > 1 && cycle.shape == self.shape(edges)
     }
 
     fn only_reads(&self, at: usize) -> bool {
