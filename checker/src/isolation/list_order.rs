@@ -267,21 +267,20 @@ impl<'a> ListOrder<'a> {
         })
     }
 
-    /// What was appended from a read on, up to that append.
-    fn chain(&self, read: Read, last: u32) -> Option<Vec<u32>> {
-        const CHAIN_MAX: usize = 1000;
-        let trusted = self.lists.orders[read.key as usize].trusted;
-        let end = match self.lists.append_place[last as usize] {
-            NONE if !self.is_disputed(read.key) => trusted,
-            place if place < trusted => place,
-            _ => return None,
+    /// That append comes after what was read.
+    fn is_after(&self, append: u32, read: Read) -> bool {
+        let is_known = match self.lists.append_place[append as usize] {
+            NONE => !self.is_disputed(read.key),
+            place => (read.length()..self.lists.orders[read.key as usize].trusted).contains(&place),
         };
-        let places = read.length()..end;
-        if places.len() > CHAIN_MAX {
-            return None;
-        }
-        let counts = places.filter(|place| self.run(read.key, *place).is_none());
-        Some(counts.map(|place| self.places(read.key)[place as usize]).chain([last]).collect())
+        is_known && !read.disagrees()
+    }
+
+    /// The range has this key, which was not there.
+    fn is_missing(&self, range: &Range, key: u32) -> bool {
+        let name = self.lists.keys.name(key);
+        let found = &self.lists.reads_of(range.by)[range.reads.start as usize..range.reads.end as usize];
+        range.low <= *name && *name <= range.high && found.iter().all(|read| read.key != key)
     }
 }
 
@@ -427,45 +426,28 @@ impl Dependencies for ListOrder<'_> {
         None
     }
 
-    /// A transaction that read from another and misses something else that this one wrote.
-    fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)> {
+    fn missed(&self, number: u32, writer: u32) -> Option<(u32, Kind, Because)> {
         let lists = self.lists;
-        let mut worst = None;
-        for number in tangled {
-            let reads = lists.reads_of(*number);
-            for (place, read) in reads.iter().enumerate().filter(|(_, read)| !read.disagrees()) {
-                let Some(source) = self.read_from(*number, *read) else { continue };
-                let writer = self.by(source);
-                for append in lists.appends.of(writer) {
-                    let key = lists.appends.key[append as usize];
-                    let misses = |miss: &Read| {
-                        miss.key == key && !miss.disagrees() && lists.append_place[append as usize] >= miss.length()
-                    };
-                    let Some(missing) = reads.iter().rposition(misses) else { continue };
-                    if worst.is_some() && missing <= place {
-                        continue;
-                    }
-                    // If it wrote that itself next, it missed nothing of others.
-                    let chain = self.chain(reads[missing], append).filter(|chain| self.by(chain[0]) != *number);
-                    let Some(chain) = chain else { continue };
-                    let because = self.say(Cause::Read { read: *read, source });
-                    let mut steps = vec![(writer, Kind::WriteRead, because)];
-                    let mut from = *number;
-                    let mut kind = Kind::ReadWrite;
-                    for append in chain {
-                        if self.by(append) != from {
-                            steps.push((from, kind, self.because(from, self.by(append), kind)));
-                            from = self.by(append);
-                        }
-                        kind = Kind::WriteWrite;
-                    }
-                    if missing > place {
-                        return Some((true, steps));
-                    }
-                    worst = worst.or(Some((false, steps)));
+        let before = lists.appends_before(number);
+        let mut last: Option<(u32, Cause<'_>)> = None;
+        let mut keep = |place: u32, cause| {
+            if last.is_none_or(|(other, _)| place >= other) {
+                last = Some((place, cause));
+            }
+        };
+        for append in lists.appends.of(writer) {
+            let key = lists.appends.key[append as usize];
+            for (place, read) in lists.reads_of(number).iter().enumerate() {
+                if read.key == key && self.is_after(append, *read) {
+                    let place = 2 * (place as u32 + u32::from(before[place])) + 1;
+                    keep(place, Cause::Missed { read: *read, next: append });
                 }
             }
+            for range in ranges_of(&lists.ranges, number).iter().filter(|range| self.is_missing(range, key)) {
+                let place = 2 * (range.reads.start + range.writes_before);
+                keep(place, Cause::MissedInRange { range, key, next: append });
+            }
         }
-        worst
+        last.map(|(place, cause)| (place, cause.kind(), self.say(cause)))
     }
 }

@@ -15,6 +15,7 @@
 //!  E4  Everything is linear in the history but the searches that `Options` bounds.
 
 mod anomaly;
+mod causes;
 mod columns;
 mod components;
 mod cycles;
@@ -177,7 +178,8 @@ trait Dependencies {
 
     /// Anomalies that are part of some cycle, among the transactions that are.
     fn lost_update(&self, tangled: &[u32]) -> Option<Anomaly>;
-    fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)>;
+    /// Where a transaction last missed something that another wrote, and how that is known.
+    fn missed(&self, number: u32, writer: u32) -> Option<(u32, Kind, Because)>;
 }
 
 /// What a step of a transaction shows of another: that this one came before it, or, by an anti-dependency, after it. What came
@@ -219,8 +221,15 @@ fn judge(
     };
     anomalies.extend(cycles.found.iter().map(|(_, steps)| Anomaly::Cycle(cycle(justify(steps, steps[0].0)))));
     anomalies.extend(data.lost_update(&cycles.tangled));
-    if let Some((in_order, steps)) = data.fractured_read(&cycles.tangled) {
+    if let Some((in_order, steps)) = causes::fractured_read(data, &cycles.tangled) {
         anomalies.push(Anomaly::FracturedRead { in_order, cycle: cycle(steps) });
+    }
+    let mut is_cause_unsearched = false;
+    let is_out = |level| anomalies.iter().any(|anomaly| anomaly.rules_out(level));
+    if !cycles.is_stopped && !is_out(Level::Causal) && (is_out(Level::ConsistentView) || cycles.is_unsearched) {
+        let (missed, gave_up) = causes::missed_cause(data, &cycles.tangled, options.budget.steps_max);
+        is_cause_unsearched = gave_up;
+        anomalies.extend(missed.map(|steps| Anomaly::Cycle(cycle(steps))));
     }
     let is_out = |level| anomalies.iter().any(|anomaly| anomaly.rules_out(level));
     let mut is_back_unsearched = false;
@@ -252,6 +261,10 @@ fn judge(
     if cycles.is_update_unsearched {
         let reason = "gave up a search for cycles with one transaction that only reads (G-update)".to_string();
         report.give_up(&[Level::UpdateSerializable], reason);
+    }
+    if is_cause_unsearched {
+        let reason = "gave up a search for causes of which something was missed".to_string();
+        report.give_up(&[Level::Causal], reason);
     }
     if is_back_unsearched {
         let reason = "gave up a search for reads that miss what was seen (G-monotonic)".to_string();

@@ -15,7 +15,7 @@
 //! If these contradict each other for a key, its versions are cyclic, and only reads are used of it.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::convert::Infallible;
 use std::ops::ControlFlow;
 
@@ -36,8 +36,8 @@ const AFTER_READ: Kind = Kind::WriteRead;
 const BY_PROCESS: Kind = Kind::Process;
 const BY_TIME: Kind = Kind::PredicateReadWrite;
 
-/// How far back a fractured read is followed.
-const CHAIN_MAX: usize = 64;
+/// So many later versions are looked at for one.
+const VERSIONS_MAX: usize = 64;
 
 pub(super) struct RegisterOrder<'a> {
     registers: &'a Registers,
@@ -244,7 +244,7 @@ impl<'a> RegisterOrder<'a> {
     fn cycle_of_versions(&self, component: &[u32]) -> Anomaly {
         let start = component.iter().copied().min().expect("components are not empty");
         let mut before: BTreeMap<u32, (u32, Kind)> = BTreeMap::new();
-        let mut queue = std::collections::VecDeque::from([start]);
+        let mut queue = VecDeque::from([start]);
         let members: std::collections::BTreeSet<u32> = component.iter().copied().collect();
         while let Some(node) = queue.pop_front() {
             for (to, kind) in self.versions.edges_of(node).filter(|(to, _)| members.contains(to)) {
@@ -362,34 +362,33 @@ impl<'a> RegisterOrder<'a> {
         [aborted, intermediate, lost].into_iter().flatten().collect()
     }
 
-    /// What was written from a read on up to that write, each after having read the one before.
-    fn chain(&self, read: Read, last: u32) -> Option<Vec<u32>> {
-        if self.is_cyclic[read.key as usize] || read.version == Version::Garbage {
+    /// Why that write comes after a version, as far as it takes few steps to see.
+    fn order_up_to(&self, key: u32, version: Version, write: u32) -> Option<Vec<Later>> {
+        if version == Version::Garbage || self.is_cyclic[key as usize] {
             return None;
         }
-        let mut chain = vec![last];
-        while chain.len() < CHAIN_MAX {
-            let first = chain[chain.len() - 1];
-            if read.version == Version::Write(first) {
-                chain.pop();
-                chain.reverse();
-                return Some(chain).filter(|chain| !chain.is_empty());
-            }
-            let number = self.by(first);
-            let reads = self.registers.reads_of(number).iter();
-            let before = reads
-                .filter(|other| other.key == read.key)
-                .find(|other| self.write_after(number, **other) == Some(first));
-            match before.map(|before| before.version) {
-                Some(Version::Write(before)) => chain.push(before),
-                _ if read.version == Version::Initial && !self.has_predecessor[first as usize] => {
-                    chain.reverse();
-                    return Some(chain);
-                }
-                _ => return None,
+        let start = self.node(key, version);
+        if version == Version::Initial {
+            return self.is_installed(Version::Write(write)).then(|| vec![self.later(start, write, INITIAL)]);
+        }
+        let mut before: BTreeMap<u32, (u32, Kind)> = BTreeMap::new();
+        let mut queue = VecDeque::from([start]);
+        while let Some(node) = queue.pop_front().filter(|_| before.len() < VERSIONS_MAX) {
+            for (next, how) in self.versions.edges_of(node) {
+                before.entry(next).or_insert_with(|| {
+                    queue.push_back(next);
+                    (node, how)
+                });
             }
         }
-        None
+        let (mut order, mut node) = (Vec::new(), write);
+        while node != start {
+            let (earlier, how) = *before.get(&node)?;
+            order.push(self.later(earlier, node, how));
+            node = earlier;
+        }
+        order.reverse();
+        Some(order).filter(|order| !order.is_empty())
     }
 }
 
@@ -522,40 +521,31 @@ impl Dependencies for RegisterOrder<'_> {
         None
     }
 
-    /// A transaction that read from another and misses something else that this one wrote.
-    fn fractured_read(&self, tangled: &[u32]) -> Option<(bool, Vec<(u32, Kind, Because)>)> {
+    fn missed(&self, number: u32, writer: u32) -> Option<(u32, Kind, Because)> {
         let registers = self.registers;
-        let mut worst = None;
-        for number in tangled {
-            let reads = registers.reads_of(*number);
-            for (place, read) in reads.iter().enumerate() {
-                let Some(source) = self.read_from(*number, *read) else { continue };
-                let writer = self.by(source);
-                for write in registers.writes.of(writer).filter(|write| registers.is_final(*write)) {
-                    let key = registers.writes.key[write as usize];
-                    let missing = reads.iter().rposition(|miss| miss.key == key && self.chain(*miss, write).is_some());
-                    let Some(missing) = missing.filter(|missing| worst.is_none() || *missing > place) else { continue };
-                    // If it wrote that itself next, it missed nothing of others.
-                    let chain = self.chain(reads[missing], write).filter(|chain| self.by(chain[0]) != *number);
-                    let Some(chain) = chain else { continue };
-                    let because = self.say(Cause::Read { read: *read, write: source });
-                    let mut steps = vec![(writer, Kind::WriteRead, because)];
-                    let (mut from, mut kind) = (*number, Kind::ReadWrite);
-                    for write in chain {
-                        if self.by(write) != from {
-                            steps.push((from, kind, self.because(from, self.by(write), kind)));
-                            from = self.by(write);
-                        }
-                        // That the next one read this one is how their order is known.
-                        kind = Kind::WriteRead;
-                    }
-                    if missing > place {
-                        return Some((true, steps));
-                    }
-                    worst = worst.or(Some((false, steps)));
+        let mut last: Option<(u32, Kind, Because)> = None;
+        for write in registers.writes.of(writer).filter(|write| registers.is_final(*write)) {
+            let key = registers.writes.key[write as usize];
+            let (name, next) = (registers.keys.name(key), registers.writes.value(write));
+            for (place, read) in registers.reads_of(number).iter().enumerate().filter(|(_, read)| read.key == key) {
+                let place = 2 * place as u32 + 1;
+                if last.as_ref().is_none_or(|(other, ..)| place > *other)
+                    && let Some(order) = self.order_up_to(key, read.version, write)
+                {
+                    let (key, read, next) = (name.clone(), registers.value(read.version), next.clone());
+                    last = Some((place, Kind::ReadWrite, Because::MissedInRegister { key, read, next, order }));
+                }
+            }
+            for range in ranges_of(&registers.ranges, number) {
+                let place = 2 * range.reads.start;
+                let mut found = registers.reads_of(number)[range.reads.start as usize..range.reads.end as usize].iter();
+                let is_missing = range.low <= *name && *name <= range.high && found.all(|read| read.key != key);
+                if is_missing && last.as_ref().is_none_or(|(other, ..)| place > *other) {
+                    let because = self.say(Cause::MissedInRange { range, key, next: write });
+                    last = Some((place, Kind::PredicateReadWrite, because));
                 }
             }
         }
-        worst
+        last
     }
 }

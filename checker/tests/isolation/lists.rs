@@ -55,6 +55,48 @@ fn all_is_read(history: &History) -> bool {
     })
 }
 
+/// Whether a transaction missed something of one that it read from, or that is among its causes.
+fn misses_causes(history: &History) -> [bool; 2] {
+    let operations = history.operations().unwrap();
+    let appends = |at: usize| {
+        let of = micros(&operations[at]).filter(|[name, ..]| name.as_text() == Some("append"));
+        of.map(|[_, key, element]| (key.clone(), element.clone())).collect::<Vec<_>>()
+    };
+    let reads = |at: usize| {
+        let of = micros(&operations[at]).flat_map(each_key).filter(|[name, ..]| name.as_text() == Some("r"));
+        of.map(|[_, key, list]| (key, list.as_list().unwrap_or_default().to_vec())).collect::<Vec<_>>()
+    };
+    let is_read = |at: &usize| operations[*at].is_ok();
+    let sources = |at: usize| {
+        let last = |(key, list): (Value, Vec<Value>)| {
+            let others =
+                list.into_iter().rev().find(|element| !appends(at).contains(&(key.clone(), element.clone())))?;
+            (0..operations.len()).find(|by| appends(*by).contains(&(key.clone(), others.clone())))
+        };
+        reads(at).into_iter().filter_map(last).collect::<Vec<_>>()
+    };
+    let misses = |at: usize, cause: usize| {
+        let missed =
+            |(key, element): &(Value, Value)| reads(at).iter().any(|(of, list)| of == key && !list.contains(element));
+        appends(cause).iter().any(missed)
+    };
+    let (mut direct, mut any) = (false, false);
+    for at in (0..operations.len()).filter(is_read) {
+        let mut causes = sources(at);
+        direct |= causes.iter().any(|cause| *cause != at && misses(at, *cause));
+        let mut next = 0;
+        while let Some(cause) = causes.get(next).copied() {
+            next += 1;
+            if operations[cause].is_ok() {
+                let more: Vec<usize> = sources(cause).into_iter().filter(|more| !causes.contains(more)).collect();
+                causes.extend(more);
+            }
+        }
+        any |= causes.iter().any(|cause| *cause != at && misses(at, *cause));
+    }
+    [direct, any]
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(6000))]
 
@@ -79,6 +121,21 @@ proptest! {
             for level in LEVELS {
                 prop_assert_eq!(!out.contains(&level), has_execution(&history, Lists::default(), level), "{}\n{}", level, report);
             }
+        }
+    }
+
+    /// As `causal` and `read-atomic` are defined, for what is read committed and does not contradict itself.
+    #[test]
+    fn with_all_orders_known_causes_are_those_of_the_definition((shuffle, plans) in plans()) {
+        let history = list_history(&shuffle, &plans, true);
+        let report = check(&history);
+        verify(&history, &report);
+        let out = report.ruled_out();
+        let is_internal = report.anomalies.iter().any(|anomaly| matches!(anomaly, Anomaly::Internal { .. }));
+        if all_is_read(&history) && !out.contains(&Level::ReadCommitted) && !is_internal {
+            let [direct, any] = misses_causes(&history);
+            prop_assert_eq!(out.contains(&Level::ReadAtomic), direct, "{}", report);
+            prop_assert_eq!(out.contains(&Level::Causal), any, "{}", report);
         }
     }
 

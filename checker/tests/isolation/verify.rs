@@ -85,11 +85,8 @@ impl Facts<'_> {
                 both && self.appends(who.operation, key).next().is_some() && self.operations[who.operation].is_ok()
             }),
             Anomaly::FracturedRead { cycle, .. } => {
-                let kinds: Vec<Kind> = cycle.edges.iter().map(|edge| edge.kind).collect();
-                // That the next one read and wrote is how registers show what was written over.
-                kinds[..2] == [Kind::WriteRead, Kind::ReadWrite]
-                    && kinds[2..].iter().all(|kind| matches!(kind, Kind::WriteWrite | Kind::WriteRead))
-                    && self.is_cycle(cycle)
+                let [saw, missed] = &cycle.edges[..] else { return false };
+                saw.kind == Kind::WriteRead && missed.kind.is_anti_dependency() && self.is_cycle(cycle)
             }
             Anomaly::Monotonic { cycle } => {
                 let (saw, missed) = (&cycle.edges[0], &cycle.edges[1]);
