@@ -208,9 +208,7 @@ impl Model {
     pub fn stream(&self, header: &Header, options: &Options) -> Box<dyn Stream> {
         match self.judge {
             Judge::Linear(kind) => {
-                let Options { initial, budget, progress, level: _ } = options.clone();
-                let pairs = header.facts.get("pairs") == Some(&Value::Bool(true));
-                let options = linearizable::Options { kind, initial, pairs, budget, progress };
+                let options = linear_options(kind, header, options);
                 Box::new(Linear { stream: linearizable::stream(header, &options), options })
             }
             Judge::By(stream) => stream(header, options),
@@ -254,6 +252,12 @@ pub fn candidates(history: &History) -> Vec<&'static Model> {
 
 fn told<T: Told + 'static>(report: T) -> Box<dyn Told> {
     Box::new(report)
+}
+
+fn linear_options(kind: Kind, header: &Header, options: &Options) -> linearizable::Options {
+    let Options { initial, budget, progress, level: _ } = options.clone();
+    let pairs = header.facts.get("pairs") == Some(&Value::Bool(true));
+    linearizable::Options { kind, initial, pairs, budget, progress }
 }
 
 const fn linear(kind: Kind, promise: &'static str, functions: &'static [&'static str], by_name_only: bool) -> Model {
@@ -305,6 +309,26 @@ pub const MODELS: &[Model] = &[
         &["acquire", "release"],
         true,
     ),
+    Model {
+        name: workloads::ETCD,
+        promise: "a store whose revision grows with every write is linearizable",
+        functions: &[
+            "get",
+            "put",
+            "delete",
+            "etcd-range",
+            "etcd-txn",
+            "etcd-leaseGrant",
+            "etcd-leaseRevoke",
+            "etcd-defragment",
+            "etcd-compact",
+        ],
+        by_name_only: true,
+        judge: Judge::By(|header, options| {
+            let stream = Box::new(linearizable::Collector::new(Box::new(linearizable::models::Etcd), false));
+            Box::new(Linear { stream, options: linear_options(Kind::default(), header, options) })
+        }),
+    },
     Model {
         name: workloads::LIST_APPEND,
         promise: "transactions over lists are isolated",

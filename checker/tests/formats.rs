@@ -173,7 +173,7 @@ fn the_corpus_gets_the_same_verdict_in_each_format() {
         assert_eq!(of(rich), models, "{rich}");
     }
     assert_eq!(of(Format::PorcupineKv), ["kv"].into());
-    assert_eq!(of(Format::EtcdJson), ["kv"].into());
+    assert_eq!(of(Format::EtcdJson), ["etcd", "kv"].into());
     assert_eq!(of(Format::PolysiText), ["rw-register"].into());
     assert_eq!(of(Format::DbcopText), ["rw-register"].into());
 }

@@ -14,6 +14,8 @@ pub mod workloads {
     pub const PREDICATE_SKEW: &str = "predicate-skew";
     pub const TENANTS: &str = "tenants";
     pub const RW_REGISTER: &str = "rw-register";
+    /// What etcd's robustness tests record.
+    pub const ETCD: &str = "etcd";
 }
 
 /// Names of facts in a header that oracles and formats go by.

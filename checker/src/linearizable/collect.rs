@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Deref;
 
-use tenet_histories::{Call, Completion, Event, Outcome as Ended, PairingError, Process, Value, What};
+use tenet_histories::{Call, Completion, Event, Extra, Outcome as Ended, PairingError, Process, Value, What};
 
 use super::explain::{self, Order, Proof, Report};
 use super::model::{Asked, Model, NEVER, Part, Taken, Who};
@@ -62,8 +62,8 @@ impl<M: Model, R: Deref<Target = M>> Collector<M, R> {
                 };
                 self.who[open.number as usize].is_unknown = completion.outcome == Ended::Unknown;
                 match completion.outcome {
-                    Ended::Ok => self.take(*process, &open, completion, position)?,
-                    Ended::Unknown => self.take(*process, &open, completion, NEVER)?,
+                    Ended::Ok => self.take(*process, &open, completion, &event.extra, position)?,
+                    Ended::Unknown => self.take(*process, &open, completion, &event.extra, NEVER)?,
                     Ended::Fail => {}
                 }
             }
@@ -77,6 +77,7 @@ impl<M: Model, R: Deref<Target = M>> Collector<M, R> {
         process: Process,
         open: &Open,
         completion: &Completion,
+        extra: &Extra,
         returned: u32,
     ) -> Result<(), CheckError> {
         let Open { number, invoked, call } = open;
@@ -84,9 +85,12 @@ impl<M: Model, R: Deref<Target = M>> Collector<M, R> {
             number: *number as usize,
             process,
             function: &call.function,
+            key: &call.key,
             value: &call.value,
             answer: &completion.value,
             outcome: completion.outcome,
+            completion,
+            extra,
         };
         let mut key = &call.key;
         if self.pairs {
@@ -124,7 +128,7 @@ impl<M: Model, R: Deref<Target = M>> Collector<M, R> {
 
     fn close(&mut self) -> Result<(), CheckError> {
         for (process, open) in std::mem::take(&mut self.open) {
-            self.take(process, &open, &Completion::new(Ended::Unknown), NEVER)?;
+            self.take(process, &open, &Completion::new(Ended::Unknown), &Extra::default(), NEVER)?;
         }
         Ok(())
     }

@@ -6,7 +6,7 @@
 
 use std::hash::Hash;
 
-use tenet_histories::{Outcome, Process, Value};
+use tenet_histories::{Completion, Extra, Outcome, Process, Value};
 
 use crate::CheckError;
 use crate::verdict::time;
@@ -162,10 +162,14 @@ pub struct Asked<'h> {
     pub number: usize,
     pub process: Process,
     pub function: &'h str,
+    pub key: &'h Value,
     pub value: &'h Value,
     pub answer: &'h Value,
     /// Ok or unknown.
     pub outcome: Outcome,
+    /// What else the completion says, for models that know what its timestamps and extra keys mean.
+    pub completion: &'h Completion,
+    pub extra: &'h Extra,
 }
 
 impl<'h> Asked<'h> {

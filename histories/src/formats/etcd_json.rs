@@ -18,7 +18,7 @@
 //! An operation is one line, so a history is held whole and sorted by time; of one moment, calls are before returns, as for
 //! Porcupine. A folder `client-1`, `client-2`, .. is one history.
 //!
-//! Cannot say: the header, faults, other functions; when an unknown outcome became known; operations never completed.
+//! Cannot say: another header than that it is about `etcd`, faults, other functions; when an unknown outcome became known; operations never completed.
 
 mod from_record;
 mod to_record;
@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 
 use crate::format::Head;
 use crate::input::{Input, Notation};
-use crate::{Event, Header, HistoryError, Source, json};
+use crate::{Event, Header, HistoryError, Source, json, workloads};
 
 pub(crate) use to_record::Writer;
 
@@ -44,6 +44,11 @@ const VERSION: &str = "version";
 pub(crate) fn fits(head: &Head<'_>) -> bool {
     let names = head.json_names();
     names.iter().any(|name| name == "ClientId" || name == "Input")
+}
+
+/// What every file is about.
+fn header() -> Header {
+    Header { workload: workloads::ETCD.to_string(), ..Header::default() }
 }
 
 /// An operation's two events, to be sorted in.
@@ -108,7 +113,7 @@ impl Reader {
         // Stable: an operation of unknown outcome is called before it is answered, at one time.
         events.sort_by_key(|(answer, event)| (event.time_ns, *answer));
         let events: Vec<Event> = events.into_iter().map(|(_, event)| event).collect();
-        Reader { header: Header::default(), events: events.into_iter(), error }
+        Reader { header: header(), events: events.into_iter(), error }
     }
 }
 

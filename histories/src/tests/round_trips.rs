@@ -217,7 +217,7 @@ fn any_etcd_history() -> impl Strategy<Value = History> {
             let completion = Completion { error: Some("late".into()), ..Completion::new(Outcome::Fail) };
             events.push(Event::new(time_ns, What::Complete { process, completion }));
         }
-        History { header: Header::default(), events }
+        History { header: Header { workload: workloads::ETCD.into(), ..Header::default() }, events }
     })
 }
 

@@ -1,6 +1,7 @@
 //! The models that come along, by the names under which they are asked for.
 
 mod counter;
+mod etcd;
 mod kv;
 mod log;
 mod multi_register;
@@ -14,6 +15,7 @@ use std::fmt;
 use tenet_histories::Value;
 
 pub use counter::Counter;
+pub use etcd::Etcd;
 pub use kv::Kv;
 pub use log::Log;
 pub use multi_register::MultiRegister;

@@ -18,7 +18,9 @@ pub(crate) struct Writer<W> {
 
 impl<W: Write> Writer<W> {
     pub fn new(output: Output<W>, header: &Header) -> Result<Writer<W>, HistoryError> {
-        output.lose_header(header)?;
+        if *header != super::header() {
+            output.lose_header(header)?;
+        }
         Ok(Writer { output, open: BTreeMap::new(), last_return_ns: None })
     }
 
