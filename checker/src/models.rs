@@ -11,7 +11,7 @@ use crate::budget::Budget;
 use crate::checks::causal::Level;
 use crate::checks::{self, Check, bank, convergence, counter, leases, log, queue, session, set, staleness, unique_ids};
 use crate::html::Shown;
-use crate::linearizable::{self, Kind};
+use crate::linearizable::{self, Kind, Saw};
 use crate::{CheckError, Verdict, isolation, predicate_skew, write_skew};
 
 /// Events that are looked at to tell which models read a history, and steps that each may take with them.
@@ -105,8 +105,10 @@ impl Told for linearizable::Report {
     fn class(&self) -> Option<String> {
         let linearizable::Proof::Invalid(violation) = &self.proof else { return None };
         // Without the write that a read saw, a history is just as invalid, but goes wrong in another way.
-        let is_from_nowhere = violation.explanation.contains("(nobody wrote it)");
-        Some(if is_from_nowhere { "not-linearizable-from-nowhere" } else { "not-linearizable" }.to_string())
+        Some(match violation.saw {
+            Saw::Nobody => "not-linearizable-from-nowhere".to_string(),
+            Saw::Written { .. } | Saw::Initial | Saw::Unsaid => "not-linearizable".to_string(),
+        })
     }
 
     fn shown(&self) -> Shown {

@@ -14,7 +14,7 @@ use tenet_checker::linearizable::models::{
     Counter, FifoQueue, Kv, Log, MultiRegister, Mutex, Register, Set, UnorderedQueue,
 };
 use tenet_checker::linearizable::{
-    Blocked, Collector, Kind, Options, Outcome as Found, Proof, check, check_part, confirm,
+    Blocked, Collector, Kind, Options, Outcome as Found, Proof, Saw, check, check_part, confirm,
 };
 use tenet_histories::{Call, Completion, Event, Header, History, Operation, Outcome, Process, Value, What};
 
@@ -798,6 +798,42 @@ fn what_nobody_ever_wrote_is_refused_at_once() {
     let Finding::Invalid { explanation, .. } = invalid else { panic!("{invalid:?}") };
     assert!(explanation.contains("read 9 (nobody wrote it)"), "{explanation}");
     assert!(!is_valid(Kind::Queue, "0 enqueue 1; 0 ok; 1 dequeue; 1 ok 2; 1 dequeue; 1 ok 1"));
+}
+
+/// Where what the blocked operation saw comes from, in an invalid history.
+fn saw(kind: Kind, lines: &str) -> Saw {
+    let options = Options { initial: (kind != Kind::Kv).then(|| 0.into()), ..options(kind) };
+    match check(&script(lines), &options).unwrap().proof {
+        Proof::Invalid(violation) => violation.saw,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn where_what_was_seen_comes_from_is_told() {
+    let overwritten = "0 write 1; 0 ok; 0 write 2; 0 ok; 1 read;";
+    assert_eq!(saw(Kind::Register, &format!("{overwritten} 1 ok 1")), Saw::Written { by: 0, is_unknown: false });
+    assert_eq!(saw(Kind::Register, &format!("{overwritten} 1 ok 0")), Saw::Initial);
+    assert_eq!(saw(Kind::Register, &format!("{overwritten} 1 ok 3")), Saw::Nobody);
+    let unknown = "2 write 1; 2 unknown; 0 read; 0 ok 1; 0 write 2; 0 ok; 1 read; 1 ok 1";
+    assert_eq!(saw(Kind::Register, unknown), Saw::Written { by: 0, is_unknown: true });
+    assert_eq!(saw(Kind::Kv, "0 append a; 0 ok; 1 get; 1 ok b"), Saw::Unsaid);
+}
+
+#[test]
+fn a_stale_read_made_small_does_not_end_as_a_read_from_nowhere() {
+    use tenet_checker::minimize::{Shows, minimize};
+    let model = tenet_checker::models::named("register").unwrap();
+    let options = tenet_checker::models::Options { initial: Some(0.into()), ..Default::default() };
+    let class = |history: &History| model.check(history, &options).unwrap().class();
+    let minimal = |end: &str| {
+        let history = script(&format!("0 write 1; 0 ok; 1 write 7; 1 ok; 0 write 2; 0 ok; 2 read; 2 ok 2; {end}"));
+        let wanted = class(&history).unwrap();
+        let mut ask = |part: &History| if class(part).as_ref() == Some(&wanted) { Shows::Yes } else { Shows::No };
+        (minimize(&history, &[], &mut ask).unwrap().unwrap().operations, wanted)
+    };
+    assert_eq!(minimal("3 read; 3 ok 1"), (vec![0, 1, 4], "not-linearizable".to_string()));
+    assert_eq!(minimal("3 read; 3 ok 9"), (vec![3], "not-linearizable-from-nowhere".to_string()));
 }
 
 #[test]

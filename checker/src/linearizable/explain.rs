@@ -35,12 +35,28 @@ pub struct Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     pub part: String,
+    /// Where what the blocked operation saw comes from.
+    pub saw: Saw,
     /// An order of the longest prefix that has one, as far as all ways to the window agree.
     pub prefix: Vec<usize>,
     pub window: Window,
     pub explanation: String,
     /// Those that the explanation names.
     pub involved: Vec<usize>,
+}
+
+/// Who made the state that an operation saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Saw {
+    /// The first operation that leads to it.
+    Written {
+        by: usize,
+        is_unknown: bool,
+    },
+    Initial,
+    Nobody,
+    /// More than one state allows the operation.
+    Unsaid,
 }
 
 /// Between two returns: the shortest stretch of time in which no order exists, given what went before.
@@ -103,8 +119,17 @@ pub(super) fn violation<M: Model>(
     let number = |place: &u32| operations[*place as usize].number as usize;
     let mut involved = vec![stuck.number as usize];
 
-    let (explanation_wanted, wanted_by) = wanted(model, part, blocked.operation, who);
-    involved.extend(wanted_by);
+    let saw = saw(model, part, blocked.operation);
+    let saw_text = match saw {
+        Saw::Written { by, is_unknown } => {
+            involved.push(by);
+            let did = if is_unknown { "may have written" } else { "wrote" };
+            format!(" ({} {did} it)", who[by].text(by as u32))
+        }
+        Saw::Initial => " (the initial value)".to_string(),
+        Saw::Nobody => " (nobody wrote it)".to_string(),
+        Saw::Unsaid => String::new(),
+    };
     let mut told: Vec<&M::State> = Vec::new();
     let mut texts = Vec::new();
     for (order, state) in &blocked.ways {
@@ -128,7 +153,7 @@ pub(super) fn violation<M: Model>(
     let possible = if texts.is_empty() { "no state was possible".to_string() } else { texts.join(" or ") };
     let part_text = if part.name.is_empty() { String::new() } else { format!("{}: ", part.name) };
     let explanation = format!(
-        "{part_text}{} {}{explanation_wanted}; but just before its answer {possible}{more}, and no order of the \
+        "{part_text}{} {}{saw_text}; but just before its answer {possible}{more}, and no order of the \
          operations that were open then leads to what it saw",
         who[stuck.number as usize].text(stuck.number),
         model.did(&stuck.call),
@@ -152,6 +177,7 @@ pub(super) fn violation<M: Model>(
         .map(|(order, state)| Before { then: order[common..].iter().map(number).collect(), state: model.was(state) });
     Violation {
         part: part.name.clone(),
+        saw,
         prefix: first[..common].iter().map(number).collect(),
         window: Window {
             from: from.map(|position| position as usize),
@@ -166,9 +192,8 @@ pub(super) fn violation<M: Model>(
     }
 }
 
-/// Where what the blocked operation saw comes from.
-fn wanted<M: Model>(model: &M, part: &Part<M::Call>, blocked: u32, who: &[Who]) -> (String, Option<usize>) {
-    let Some(wanted) = model.wanted(&part.operations[blocked as usize].call) else { return (String::new(), None) };
+fn saw<M: Model>(model: &M, part: &Part<M::Call>, blocked: u32) -> Saw {
+    let Some(wanted) = model.wanted(&part.operations[blocked as usize].call) else { return Saw::Unsaid };
     let leads_there = |call: &M::Call| {
         let mut next = Vec::new();
         if !model.looks(call) {
@@ -178,11 +203,8 @@ fn wanted<M: Model>(model: &M, part: &Part<M::Call>, blocked: u32, who: &[Who]) 
         next.contains(&wanted)
     };
     match part.operations.iter().find(|taken| leads_there(&taken.call)) {
-        Some(taken) => {
-            let may = if taken.is_unknown() { "may have written" } else { "wrote" };
-            (format!(" ({} {may} it)", who[taken.number as usize].text(taken.number)), Some(taken.number as usize))
-        }
-        None if wanted == model.initial() => (" (the initial value)".to_string(), None),
-        None => (" (nobody wrote it)".to_string(), None),
+        Some(taken) => Saw::Written { by: taken.number as usize, is_unknown: taken.is_unknown() },
+        None if wanted == model.initial() => Saw::Initial,
+        None => Saw::Nobody,
     }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 use tenet_histories::{Event, Header, History, Value};
 
 pub use collect::Collector;
-pub use explain::{Before, Order, Proof, Report, Violation, Window};
+pub use explain::{Before, Order, Proof, Report, Saw, Violation, Window};
 pub use model::Model;
 pub use models::Kind;
 pub use search::Progress;
