@@ -120,11 +120,7 @@ pub fn check_part<M: Model>(
     progress: &dyn Fn(Progress),
 ) -> Result<Outcome<M::State>, Exhausted> {
     let mut world = World::new(model, part);
-    let mut found = search::search_all(&mut world, meter, progress)?;
-    if let Found::Blocked { .. } = found {
-        found = search::longest_prefix(&mut world, found, meter, progress)?;
-    }
-    Ok(match found {
+    Ok(match search::search(&mut world, meter, progress)? {
         Found::Order(entry) => Outcome::Order(entry.order),
         Found::Blocked { level, entries, entries_more, .. } => Outcome::Blocked(Blocked {
             operation: world.operation_at(level),

@@ -45,8 +45,8 @@ pub trait Model {
         vec![part]
     }
 
-    /// What can be known of a part in advance, by operations that happen within the horizon.
-    fn ahead<'p>(&'p self, _part: &'p Part<Self::Call>, _horizon: Horizon) -> Box<dyn Ahead<Self> + 'p> {
+    /// What can be known of a part in advance.
+    fn ahead<'p>(&'p self, _part: &'p Part<Self::Call>) -> Box<dyn Ahead<Self> + 'p> {
         Box::new(Nothing)
     }
 
@@ -89,6 +89,12 @@ pub trait Ahead<M: Model + ?Sized> {
     fn stay(&self, _state: &M::State) -> Stay {
         Stay::FREE
     }
+
+    /// Whoever leaves the state at position `left`, before `Stay::until`, cannot get past the return at the position that is
+    /// answered.
+    fn stuck_at(&self, _state: &M::State, _left: u32) -> u32 {
+        NEVER
+    }
 }
 
 /// Positions between which an object must not come into a state, or leave it, as somebody would need another later.
@@ -96,40 +102,25 @@ pub trait Ahead<M: Model + ?Sized> {
 pub struct Stay {
     /// Whoever is in the state before is lost. `NEVER`: whoever is in it at all.
     pub from: u32,
+    /// Who is lost for that reason cannot get past the return at this position.
+    pub stuck_at: u32,
     /// Whoever leaves the state before is lost, as somebody needs it then and it does not come back.
     pub until: u32,
 }
 
 impl Stay {
-    pub const FREE: Stay = Stay { from: 0, until: 0 };
-    pub const LOST: Stay = Stay { from: NEVER, until: 0 };
+    pub const FREE: Stay = Stay { from: 0, stuck_at: 0, until: 0 };
+
+    /// Whoever comes into the state before `from` does not get past the return at `stuck_at`.
+    pub fn from(from: u32, stuck_at: u32) -> Stay {
+        Stay { from, stuck_at, until: 0 }
+    }
 }
 
 /// No foresight.
 pub struct Nothing;
 
 impl<M: Model + ?Sized> Ahead<M> for Nothing {}
-
-/// How much of a part counts: a search for the longest prefix asks for less than all.
-#[derive(Clone, Copy, Debug)]
-pub struct Horizon {
-    /// An operation invoked from here on is not known.
-    pub known: u32,
-    /// An operation that returns from here on need not take effect.
-    pub required: u32,
-}
-
-impl Horizon {
-    pub const ALL: Horizon = Horizon { known: NEVER, required: NEVER };
-
-    pub fn knows<C>(&self, taken: &Taken<C>) -> bool {
-        taken.invoked < self.known
-    }
-
-    pub fn requires<C>(&self, taken: &Taken<C>) -> bool {
-        taken.returned < self.required
-    }
-}
 
 /// Operations on one object, in the order of invocation.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,10 @@
 //! as well do so at that return.) The last level left behind: an order. No configuration left to go on from: none.
 //!
 //! The search goes deep first, and within a level takes what helps the next return first, and short sequences before long
-//! ones, so that what is valid is seldom searched twice. When it gets no deeper it goes broadly for a while, level by
-//! level, where domination is strongest; then deep again. Either order of search visits the same configurations at most.
+//! ones, so that what is valid is seldom searched twice. When it gets no deeper, what cannot return is taken where it last
+//! could be (`go_around`): between there and here, everything else would be tried first. If that does not help either, the
+//! search goes broadly for a while, level by level, where domination is strongest; then deep again. Each order of search
+//! visits the same configurations at most.
 //!
 //! What keeps it small, and why it loses nothing:
 //!  S1  *Cache*: a configuration is gone on from once.
@@ -22,18 +24,24 @@
 //!  S6  An operation that never returns takes effect only if what comes next is not overwriting: else it could as well
 //!      have been left out.
 //!  S7  *Foresight*: a state that is needed later and cannot come back is not left; a state that leads nowhere, or came
-//!      too early, is not entered. What is refused for that reason may belong to a longer prefix than any that is tried; so, when no order
-//!      is found, the longest prefix is found by searches that foresee less (`longest_prefix`).
+//!      too early, is not entered. Who does so all the same gets no further than the return of whoever then lacks something.
+//!
+//! If there is no order, the longest prefix is looked for, and there foresight is in the way: what it refuses may get
+//! further than what it allows. So the search is done again with a *reach*. Only what cannot get to the reach is refused; of
+//! what is refused it is noted how far it could get at most. At first the reach is the end. Whenever nothing is left to go
+//! on from, nobody gets to the reach, and it sinks to the furthest that something refused could get; what was refused no
+//! longer is gone on from, and the rest of the search stands as it was. Once somebody has got to where the reach sinks, the
+//! level that they are at cannot be left, and all configurations that come to it have been seen.
 //!
 //! Sets of open operations are bits: each operation has a slot from its invocation to its return, and slots are few
 //! however long the history, as they are as many as clients at one time. States and calls are numbers (`World`), and a
 //! step of the model is computed once.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasherDefault, Hash, Hasher};
 use std::rc::Rc;
 
-use super::model::{Ahead, Horizon, Model, NEVER, Part, Stay};
+use super::model::{Ahead, Model, NEVER, Part, Stay};
 use crate::budget::{Exhausted, Meter};
 
 const NONE: u32 = u32::MAX;
@@ -42,6 +50,9 @@ const NONE: u32 = u32::MAX;
 /// these besides; twice as many each time.
 const STEPS_PER_LEVEL: u64 = 4;
 const STEPS_PER_TURN: u64 = 20_000;
+
+/// After so many steps without getting deeper the search that goes deep looks for a way around.
+const STEPS_OF_PATIENCE: u64 = 32;
 
 /// Of the configurations before the operation that blocks, so many are shown.
 const ENTRIES_MAX: usize = 64;
@@ -126,6 +137,8 @@ pub(super) struct World<'p, M: Model> {
     looks: Vec<bool>,
     /// The only state in which the call is possible, where there is one such.
     wanted: Vec<u32>,
+    /// The state that the call leads to whatever the state before, where that is so.
+    blind: Vec<u32>,
     states: Numbers<M::State>,
     steps: Map<(u32, u32), Next>,
     many: Vec<Vec<u32>>,
@@ -208,6 +221,7 @@ impl<'p, M: Model> World<'p, M> {
         World {
             model,
             part,
+            blind: vec![NONE; calls.len()],
             calls,
             call_of,
             looks,
@@ -241,6 +255,10 @@ impl<'p, M: Model> World<'p, M> {
     }
 
     fn step(&mut self, state: u32, call: u32) -> Next {
+        let blind = self.blind[call as usize];
+        if blind != NONE {
+            return Next::One(blind);
+        }
         let wanted = self.wanted[call as usize];
         if wanted != NONE && wanted != state {
             return Next::None;
@@ -399,8 +417,10 @@ enum What {
 /// What is open at a level. It is moved level by level; the search is mostly at one or two.
 struct Cursor {
     level: u32,
-    /// Operations that return, the next one last.
+    /// Operations that return and may change the state, the next one last.
     pending: Vec<u32>,
+    /// Operations that return and only look, each with the state that it wants; sorted.
+    looking: Vec<(u32, u32)>,
     /// How many of each class are invoked.
     available: Vec<u32>,
     /// Classes that may still serve somebody.
@@ -424,8 +444,6 @@ pub(super) enum Found {
     /// No configuration gets past this level.
     Blocked {
         level: u32,
-        /// Something was refused by foresight (S7): there may be ways to a later level.
-        foresaw: bool,
         entries: Vec<Entry>,
         /// There were more.
         entries_more: usize,
@@ -445,82 +463,68 @@ impl<M: Model> World<'_, M> {
     }
 }
 
-/// Whether the part has an order up to and including level `last`, as far as the horizon asks.
+/// Whether the part has an order; if not, the longest prefix that has one.
 pub(super) fn search<M: Model>(
     world: &mut World<'_, M>,
-    horizon: Horizon,
+    meter: &mut Meter,
+    progress: &dyn Fn(Progress),
+) -> Result<Found, Exhausted> {
+    let ahead = world.model.ahead(world.part);
+    let is_impossible = |returning: &u32| ahead.is_impossible(&world.part.operations[*returning as usize].call);
+    let impossible = world.returns.iter().position(is_impossible).map(|level| level as u32);
+    let levels = impossible.unwrap_or(world.level_count());
+    for call in 0..world.calls.len() as u32 {
+        if ahead.overwrites_for(world.calls[call as usize]).is_some() {
+            let next = world.step(world.initial, call);
+            world.blind[call as usize] = world.choice(next, 0).expect("what overwrites is possible in every state");
+        }
+    }
+    let found = if levels == 0 {
+        Found::Order(Entry { order: Vec::new(), state: world.initial })
+    } else if world.slot_count <= 64 {
+        search_with::<M, u64>(world, &*ahead, levels, meter, progress)?
+    } else {
+        search_with::<M, Box<[u64]>>(world, &*ahead, levels, meter, progress)?
+    };
+    Ok(match (found, impossible) {
+        // Nobody gets beyond it, whatever the state: one way up to it is enough to know.
+        (Found::Order(entry), Some(level)) => Found::Blocked { level, entries: vec![entry], entries_more: 1 },
+        (found, _) => found,
+    })
+}
+
+fn search_with<M: Model, D: Slots>(
+    world: &mut World<'_, M>,
+    ahead: &dyn Ahead<M>,
     levels: u32,
     meter: &mut Meter,
     progress: &dyn Fn(Progress),
 ) -> Result<Found, Exhausted> {
-    if levels == 0 {
-        return Ok(Found::Order(Entry { order: Vec::new(), state: world.initial }));
+    let mut search = Search::<M, D>::new(world, ahead, levels, false);
+    match search.run(meter, progress)? {
+        Some(entry) => return Ok(Found::Order(entry)),
+        None if !search.foresaw => return Ok(search.blocked()),
+        None => {}
     }
-    if world.slot_count <= 64 {
-        Search::<M, u64>::new(world, horizon, levels).run(meter, progress)
-    } else {
-        Search::<M, Box<[u64]>>::new(world, horizon, levels).run(meter, progress)
-    }
-}
-
-/// Whether the whole part has an order.
-pub(super) fn search_all<M: Model>(
-    world: &mut World<'_, M>,
-    meter: &mut Meter,
-    progress: &dyn Fn(Progress),
-) -> Result<Found, Exhausted> {
-    let ahead = world.model.ahead(world.part, Horizon::ALL);
-    let is_impossible = |returning: &u32| ahead.is_impossible(&world.part.operations[*returning as usize].call);
-    let Some(level) = world.returns.iter().position(is_impossible) else {
-        return search(world, Horizon::ALL, world.level_count(), meter, progress);
-    };
-    // Nobody gets beyond it, whatever the state: one way up to it is enough to know.
-    let (level, position) = (level as u32, world.position(level as u32));
-    let horizon = Horizon { known: position, required: position };
-    Ok(match search(world, horizon, level, meter, progress)? {
-        Found::Order(entry) => Found::Blocked { level, foresaw: false, entries: vec![entry], entries_more: 1 },
-        blocked @ Found::Blocked { .. } => blocked,
+    drop(search);
+    let mut search = Search::<M, D>::new(world, ahead, levels, true);
+    Ok(match search.run(meter, progress)? {
+        Some(entry) => Found::Order(entry),
+        None => search.blocked(),
     })
-}
-
-/// The longest prefix that has an order: what blocks the level behind it. To be asked if the whole has none; `blocked` is
-/// what the search for the whole has found.
-pub(super) fn longest_prefix<M: Model>(
-    world: &mut World<'_, M>,
-    blocked: Found,
-    meter: &mut Meter,
-    progress: &dyn Fn(Progress),
-) -> Result<Found, Exhausted> {
-    let Found::Blocked { level: deepest, foresaw: true, .. } = blocked else { return Ok(blocked) };
-    let last = world.level_count() - 1;
-    let mut up_to = |level: u32| {
-        let position = world.position(level);
-        let horizon = Horizon { known: position, required: position };
-        search(world, horizon, level + 1, meter, progress)
-    };
-    // Levels before `low` can be left; `high` cannot. A lie is mostly seen soon after what foresight refused for it.
-    let (mut low, mut stride) = (deepest, 1);
-    let (mut high, mut found) = loop {
-        let level = (low + stride - 1).min(last);
-        match up_to(level)? {
-            Found::Order(_) => (low, stride) = (level + 1, stride * 2),
-            blocked @ Found::Blocked { .. } => break (level, blocked),
-        }
-    };
-    while low < high {
-        let middle = low + (high - low) / 2;
-        match up_to(middle)? {
-            Found::Order(_) => low = middle + 1,
-            blocked @ Found::Blocked { .. } => (high, found) = (middle, blocked),
-        }
-    }
-    Ok(found)
 }
 
 struct Search<'w, 'p, M: Model, D> {
     world: &'w mut World<'p, M>,
-    ahead: Box<dyn Ahead<M> + 'p>,
+    ahead: &'w dyn Ahead<M>,
     levels: u32,
+    /// Only what cannot get to this level is refused.
+    reach: u32,
+    /// It is to sink if there is no order.
+    sinks: bool,
+    /// The nodes at which something was refused, by how far it could get; NONE: the first configuration.
+    refused: BTreeMap<u32, Vec<u32>>,
+    refused_count: usize,
     /// By call: for overwriting ones, until when somebody is invoked who looks for what it leads to.
     overwrites: Vec<Option<u32>>,
     /// By class: the first level at which it serves nobody any more.
@@ -538,15 +542,18 @@ struct Search<'w, 'p, M: Model, D> {
     /// No level beyond it has anything queued; none before `lowest`.
     highest: u32,
     lowest: u32,
+    /// Where the search goes on that goes deep: mostly at the highest, but it may look elsewhere for a way around.
+    focus: u32,
     deepest: u32,
+    /// The last node queued at the deepest level since the search last looked for a way around, and that level.
+    furthest: (u32, u32),
     foresaw: bool,
     node_bytes: usize,
     scratch: Vec<u32>,
 }
 
 impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
-    fn new(world: &'w mut World<'p, M>, horizon: Horizon, levels: u32) -> Search<'w, 'p, M, D> {
-        let ahead = world.model.ahead(world.part, horizon);
+    fn new(world: &'w mut World<'p, M>, ahead: &'w dyn Ahead<M>, levels: u32, sinks: bool) -> Search<'w, 'p, M, D> {
         let overwrites = world.calls.iter().map(|call| ahead.overwrites_for(call)).collect();
         let useless_at: Vec<u32> = world
             .classes
@@ -570,6 +577,7 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         let cursor = Cursor {
             level: 0,
             pending: Vec::new(),
+            looking: Vec::new(),
             available: vec![0; world.classes.len()],
             active: Vec::new(),
             turns,
@@ -582,6 +590,10 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
             world,
             ahead,
             levels,
+            reach: levels,
+            sinks,
+            refused: BTreeMap::new(),
+            refused_count: 0,
             overwrites,
             useless_at,
             stay: Vec::new(),
@@ -592,7 +604,9 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
             queues: vec![(NONE, NONE); levels as usize + 1],
             highest: 0,
             lowest: 0,
+            focus: 0,
             deepest: 0,
+            furthest: (0, NONE),
             foresaw: false,
             node_bytes: std::mem::size_of::<Node<D>>() + std::mem::size_of::<(u32, u32, D)>() * 2 + slots_bytes,
             scratch: Vec::new(),
@@ -601,28 +615,38 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         search
     }
 
-    fn run(mut self, meter: &mut Meter, progress: &dyn Fn(Progress)) -> Result<Found, Exhausted> {
-        let first = self.begin();
-        if self.stay(first.state).from < self.world.position(0) {
-            self.file(first, NONE, Step { what: What::Begin, choice: 0 }, ENTRY, false);
-        } else {
-            self.foresaw = true;
+    /// An order; none if there is nothing left to go on from.
+    fn run(&mut self, meter: &mut Meter, progress: &dyn Fn(Progress)) -> Result<Option<Entry>, Exhausted> {
+        if self.may_enter(NONE, 0, self.world.initial) {
+            self.file(self.begin(), NONE, Step { what: What::Begin, choice: 0 }, ENTRY, false);
         }
         let mut turn = STEPS_PER_TURN + STEPS_PER_LEVEL * u64::from(self.levels);
         let (mut deep, mut deepest, mut until) = (true, 0, meter.steps() + turn);
+        let mut patience = STEPS_OF_PATIENCE;
+        let mut patient_until = meter.steps() + patience;
         loop {
             if deep && self.deepest > deepest {
                 (deepest, until) = (self.deepest, meter.steps() + turn);
+                patience = STEPS_OF_PATIENCE;
+                patient_until = meter.steps() + patience;
             } else if meter.steps() >= until {
                 deep = !deep;
                 turn *= 2;
                 until = meter.steps() + turn;
+            } else if deep && meter.steps() >= patient_until {
+                self.go_around();
+                patience += patience / 8;
+                patient_until = meter.steps() + patience;
             }
-            let Some(node) = self.next(deep) else { break };
+            let Some(node) = self.next(deep) else {
+                if self.sink() {
+                    continue;
+                }
+                return Ok(None);
+            };
             let level = self.nodes[node as usize].at.level;
             if level == self.levels {
-                let state = self.nodes[node as usize].at.state;
-                return Ok(Found::Order(Entry { order: self.order(node), state }));
+                return Ok(self.entries(&[node]).pop());
             }
             meter.step(self.bytes())?;
             if meter.steps().is_multiple_of(4096) {
@@ -634,7 +658,60 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
                 self.go_on(node);
             }
         }
-        Ok(self.blocked())
+    }
+
+    /// Lets the reach sink to the furthest that something refused could get, and has that gone on from. False if that is
+    /// not as far as somebody has got.
+    fn sink(&mut self) -> bool {
+        let Some((reach, nodes)) = self.refused.pop_last().filter(|(reach, _)| *reach >= self.deepest) else {
+            return false;
+        };
+        self.reach = reach;
+        self.refused_count -= nodes.len();
+        for node in nodes {
+            if node == NONE {
+                self.file(self.begin(), NONE, Step { what: What::Begin, choice: 0 }, ENTRY, false);
+            } else {
+                self.nodes[node as usize].flags &= !(BEGUN | HELPED);
+                self.queue(node, false);
+            }
+        }
+        true
+    }
+
+    /// S7: notes that somebody refused at `node` could get to the return at this position; true if that is the reach.
+    fn could_reach(&mut self, node: u32, stuck_at: u32) -> bool {
+        self.foresaw = true;
+        if !self.sinks {
+            return false;
+        }
+        let returned = |operation: &u32| self.world.part.operations[*operation as usize].returned;
+        let level = self.world.returns.partition_point(|operation| returned(operation) < stuck_at) as u32;
+        if level >= self.reach {
+            return true;
+        }
+        if level >= self.deepest {
+            let nodes = self.refused.entry(level).or_default();
+            if nodes.last() != Some(&node) {
+                nodes.push(node);
+                self.refused_count += 1;
+            }
+        }
+        false
+    }
+
+    fn may_leave(&mut self, node: u32, level: u32, state: u32) -> bool {
+        let position = self.world.position(level);
+        self.stay(state).until <= position || {
+            let stuck_at =
+                if self.sinks { self.ahead.stuck_at(&self.world.states.things[state as usize], position) } else { 0 };
+            self.could_reach(node, stuck_at)
+        }
+    }
+
+    fn may_enter(&mut self, node: u32, level: u32, state: u32) -> bool {
+        let Stay { from, stuck_at, .. } = self.stay(state);
+        from <= self.world.position(level) || self.could_reach(node, stuck_at)
     }
 
     fn begin(&self) -> Configuration<D> {
@@ -642,16 +719,19 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
     }
 
     fn bytes(&self) -> usize {
-        self.world.bytes() + self.nodes.len() * self.node_bytes + self.uses.things.len() * 96
+        self.world.bytes() + self.nodes.len() * self.node_bytes + self.uses.things.len() * 96 + self.refused_count * 8
     }
 
     /// The node to go on from: of the deepest level, or of the first.
     fn next(&mut self, deep: bool) -> Option<u32> {
         let level = if deep {
-            while self.queues[self.highest as usize].0 == NONE && self.highest > self.lowest {
-                self.highest -= 1;
+            self.sink_focus();
+            if self.queues[self.focus as usize].0 == NONE {
+                self.focus = self.highest;
+                self.sink_focus();
+                self.highest = self.focus;
             }
-            self.highest
+            self.focus
         } else {
             let before = self.lowest;
             while self.queues[self.lowest as usize].0 == NONE && self.lowest < self.highest {
@@ -673,6 +753,12 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         Some(node)
     }
 
+    fn sink_focus(&mut self) {
+        while self.queues[self.focus as usize].0 == NONE && self.focus > self.lowest {
+            self.focus -= 1;
+        }
+    }
+
     fn queue(&mut self, node: u32, in_front: bool) {
         let level = self.nodes[node as usize].at.level;
         let (first, last) = self.queues[level as usize];
@@ -689,7 +775,11 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         }
         self.highest = self.highest.max(level);
         self.lowest = self.lowest.min(level);
+        self.focus = self.focus.max(level);
         self.deepest = self.deepest.max(level);
+        if level >= self.furthest.0 {
+            self.furthest = (level, node);
+        }
     }
 
     /// S1, S4: false if a configuration that can do as much was seen before.
@@ -770,14 +860,21 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
     /// S2. True if somebody did.
     fn look(&mut self, state: u32, done: &mut D, trail: &mut Option<Vec<u32>>) -> bool {
         let mut any = false;
-        for place in (0..self.cursor.pending.len()).rev() {
-            let operation = self.cursor.pending[place];
-            let (call, slot) = (self.world.call_of[operation as usize], self.world.slots[operation as usize]);
-            if self.world.looks[call as usize] && !done.has(slot) && self.world.allows(state, call) {
-                done.set(slot);
-                any = true;
-                if let Some(trail) = trail {
-                    trail.push(operation);
+        // Those that want this state, and those that want no certain one.
+        for wanted in [state, NONE] {
+            let first = self.cursor.looking.partition_point(|(other, _)| *other < wanted);
+            for place in first..self.cursor.looking.len() {
+                let (other, operation) = self.cursor.looking[place];
+                if other != wanted {
+                    break;
+                }
+                let (call, slot) = (self.world.call_of[operation as usize], self.world.slots[operation as usize]);
+                if !done.has(slot) && self.world.allows(state, call) {
+                    done.set(slot);
+                    any = true;
+                    if let Some(trail) = trail {
+                        trail.push(operation);
+                    }
                 }
             }
         }
@@ -819,6 +916,50 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         self.take_any(node, &at, returning, false);
     }
 
+    /// What returns next where the search got stuck has come too late: on the way there, a state in which it was possible,
+    /// or could be made so, was left without it. It is taken at the last such, and the search goes on from there.
+    fn go_around(&mut self) {
+        let (level, mut node) = std::mem::replace(&mut self.furthest, (0, NONE));
+        if node == NONE || level == self.levels {
+            return;
+        }
+        let late = self.world.returns[level as usize];
+        if self.nodes[node as usize].at.done.has(self.world.slots[late as usize]) {
+            return;
+        }
+        let call = self.world.call_of[late as usize];
+        let open_from = self.world.entered.partition_point(|entered| *entered <= late) as u32;
+        loop {
+            node = self.nodes[node as usize].parent;
+            if node == NONE || self.nodes[node as usize].at.level < open_from {
+                return;
+            }
+            let at = self.nodes[node as usize].at.clone();
+            self.move_to(at.level);
+            let before = self.nodes.len();
+            // S3.
+            let is_alike = |other: &u32| {
+                self.world.call_of[*other as usize] == call && !at.done.has(self.world.slots[*other as usize])
+            };
+            let late = self.cursor.pending.iter().copied().rev().find(is_alike).unwrap_or(late);
+            if self.world.allows(at.state, call) {
+                self.take(node, &at, What::Operation(late), true);
+            } else {
+                self.take_any(node, &at, late, true);
+                for helper in before..self.nodes.len() {
+                    let helped = self.nodes[helper].at.clone();
+                    if helped.level == at.level && !self.world.looks[call as usize] {
+                        self.take(helper as u32, &helped, What::Operation(late), true);
+                    }
+                }
+            }
+            if self.nodes.len() > before {
+                self.focus = self.nodes[before..].iter().map(|node| node.at.level).max().unwrap_or(0);
+                return;
+            }
+        }
+    }
+
     /// Takes each open operation that may be next, but the one that returns next; or only those that help it.
     fn take_any(&mut self, node: u32, at: &Configuration<D>, returning: u32, only_help: bool) -> bool {
         let returning_call = self.world.call_of[returning as usize];
@@ -831,7 +972,7 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
             let operation = self.cursor.pending[place];
             let call = self.world.call_of[operation as usize];
             let is_done = at.done.has(self.world.slots[operation as usize]);
-            if is_done || self.world.looks[call as usize] || tried.contains(&call) {
+            if is_done || tried.contains(&call) {
                 continue;
             }
             tried.push(call);
@@ -878,6 +1019,10 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         if owes && overwrites {
             return false;
         }
+        let blind = self.world.blind[call as usize];
+        if blind != NONE && blind != at.state && !self.may_leave(node, at.level, at.state) {
+            return false;
+        }
         let mut any = false;
         for choice in 0.. {
             let next = self.world.step(at.state, call);
@@ -885,13 +1030,9 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
             if state == at.state && matches!(what, What::Class(_)) {
                 continue;
             }
-            if state != at.state {
-                // S7.
-                let position = self.world.position(at.level);
-                if self.stay(at.state).until > position || self.stay(state).from > position {
-                    self.foresaw = true;
-                    continue;
-                }
+            if state != at.state && !(self.may_leave(node, at.level, at.state) && self.may_enter(node, at.level, state))
+            {
+                continue;
             }
             let step = Step { what, choice: choice as u32 };
             let mut to = at.clone();
@@ -963,46 +1104,61 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
         self.world.classes[class as usize].members[number as usize]
     }
 
-    /// The operations on the way to the node, by going it again.
-    fn order(&mut self, node: u32) -> Vec<u32> {
+    /// The orders on the way to these nodes, by going it again, where all go together once.
+    fn entries(&mut self, nodes: &[u32]) -> Vec<Entry> {
+        let parent = |node: u32| self.nodes[node as usize].parent;
+        let Some(fork) = nodes.iter().copied().reduce(|mut one, mut other| {
+            while one != other {
+                // A node is younger than its parent.
+                (one, other) = if one > other { (parent(one), other) } else { (one, parent(other)) };
+            }
+            one
+        }) else {
+            return Vec::new();
+        };
+        let (mut at, mut trail) = (self.begin(), Some(Vec::new()));
+        self.go_again(NONE, fork, &mut at, &mut trail);
+        let mut entries = Vec::new();
+        for node in nodes {
+            let (mut at, mut trail) = (at.clone(), trail.clone());
+            self.go_again(fork, *node, &mut at, &mut trail);
+            self.settle_at(&mut at, &mut trail);
+            let end = &self.nodes[*node as usize].at;
+            assert!(at.level == end.level && at.state == end.state, "the way leads elsewhere when gone again");
+            entries.push(Entry { order: trail.unwrap_or_default(), state: at.state });
+        }
+        entries
+    }
+
+    /// From one node, as its step left it, to a later one on the way.
+    fn go_again(&mut self, from: u32, to: u32, at: &mut Configuration<D>, trail: &mut Option<Vec<u32>>) {
         let mut way = Vec::new();
-        let mut next = node;
-        while next != NONE {
+        let mut next = to;
+        while next != from {
             way.push(self.nodes[next as usize].step);
             next = self.nodes[next as usize].parent;
         }
-        let mut at = self.begin();
-        let mut trail = Some(Vec::new());
-        self.move_to(0);
         for step in way.into_iter().rev() {
-            self.settle_at(&mut at, &mut trail);
-            self.apply(&mut at, step, &mut trail);
+            self.settle_at(at, trail);
+            self.apply(at, step, trail);
         }
-        self.settle_at(&mut at, &mut trail);
-        let end = &self.nodes[node as usize].at;
-        assert!(at.level == end.level && at.state == end.state, "the way leads elsewhere when gone again");
-        trail.unwrap_or_default()
     }
 
-    fn blocked(mut self) -> Found {
+    fn blocked(&mut self) -> Found {
         let level = self.deepest;
         let is_entry = |node: &Node<D>| {
             node.at.level == level && node.flags & ENTRY != 0 && node.flags & SETTLED != 0 && node.flags & DEAD == 0
         };
-        let nodes = 0..self.nodes.len() as u32;
-        let found: Vec<u32> = nodes.filter(|node| is_entry(&self.nodes[*node as usize])).collect();
-        let entries: Vec<Entry> = found
-            .iter()
-            .take(ENTRIES_MAX)
-            .map(|node| Entry { order: self.order(*node), state: self.nodes[*node as usize].at.state })
-            .collect();
-        Found::Blocked { level, foresaw: self.foresaw, entries_more: found.len() - entries.len(), entries }
+        let mut entries: Vec<u32> = (0..self.nodes.len() as u32).collect();
+        entries.retain(|node| is_entry(&self.nodes[*node as usize]));
+        let entries_more = entries.len().saturating_sub(ENTRIES_MAX);
+        entries.truncate(ENTRIES_MAX);
+        Found::Blocked { level, entries: self.entries(&entries), entries_more }
     }
 
     fn move_to(&mut self, level: u32) {
         while self.cursor.level < level {
-            let left = self.cursor.pending.pop();
-            assert!(left == Some(self.world.returns[self.cursor.level as usize]), "what returns next stands last");
+            self.close(self.world.returns[self.cursor.level as usize]);
             self.cursor.level += 1;
             if self.cursor.level < self.levels {
                 self.enter(self.cursor.level);
@@ -1013,8 +1169,38 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
                 self.leave(self.cursor.level);
             }
             self.cursor.level -= 1;
-            self.cursor.pending.push(self.world.returns[self.cursor.level as usize]);
+            self.open(self.world.returns[self.cursor.level as usize]);
         }
+    }
+
+    fn open(&mut self, operation: u32) {
+        let call = self.world.call_of[operation as usize] as usize;
+        if self.world.looks[call] {
+            let looks = (self.world.wanted[call], operation);
+            let place = self.cursor.looking.partition_point(|other| *other < looks);
+            self.cursor.looking.insert(place, looks);
+        } else {
+            let place = self.pending_place(operation);
+            self.cursor.pending.insert(place, operation);
+        }
+    }
+
+    fn close(&mut self, operation: u32) {
+        let call = self.world.call_of[operation as usize] as usize;
+        let left = if self.world.looks[call] {
+            let looks = (self.world.wanted[call], operation);
+            let place = self.cursor.looking.partition_point(|other| *other < looks);
+            self.cursor.looking.remove(place).1
+        } else {
+            let place = self.pending_place(operation);
+            self.cursor.pending.remove(place)
+        };
+        assert!(left == operation, "who returns, or was invoked at a level, is open there");
+    }
+
+    fn pending_place(&self, operation: u32) -> usize {
+        let own = self.world.levels[operation as usize];
+        self.cursor.pending.partition_point(|other| self.world.levels[*other as usize] > own)
     }
 
     fn invoked_at(&self, level: u32) -> std::ops::Range<usize> {
@@ -1030,10 +1216,7 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
                 let class = self.world.class_of[self.world.call_of[operation] as usize];
                 self.cursor.available[class as usize] += 1;
             } else {
-                let own = self.world.levels[operation];
-                let is_later = |other: &u32| self.world.levels[*other as usize] > own;
-                let place = self.cursor.pending.partition_point(is_later);
-                self.cursor.pending.insert(place, operation as u32);
+                self.open(operation as u32);
             }
         }
         while let Some(&(at, class, begins)) = self.cursor.turns.get(self.cursor.turn)
@@ -1051,11 +1234,7 @@ impl<'w, 'p, M: Model, D: Slots> Search<'w, 'p, M, D> {
                 let class = self.world.class_of[self.world.call_of[operation] as usize];
                 self.cursor.available[class as usize] -= 1;
             } else {
-                let own = self.world.levels[operation];
-                let is_later = |other: &u32| self.world.levels[*other as usize] > own;
-                let place = self.cursor.pending.partition_point(is_later);
-                let left = self.cursor.pending.remove(place);
-                assert!(left == operation as u32, "who was invoked at a level is open there");
+                self.close(operation as u32);
             }
         }
         while self.cursor.turn > 0 && self.cursor.turns[self.cursor.turn - 1].0 == level {

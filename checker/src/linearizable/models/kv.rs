@@ -9,13 +9,13 @@
 //!
 //! The first text is nil unless said. Failed: never happened.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use tenet_histories::{Value, functions};
 
 use crate::CheckError;
-use crate::linearizable::model::{Ahead, Asked, Horizon, Model, Nothing, Part, Stay};
+use crate::linearizable::model::{Ahead, Asked, Model, NEVER, Nothing, Part, Stay};
 
 pub struct Kv {
     initial: Content,
@@ -96,14 +96,18 @@ impl Model for Kv {
         matches!(call, Call::Get(_))
     }
 
-    fn ahead<'p>(&'p self, part: &'p Part<Call>, horizon: Horizon) -> Box<dyn Ahead<Kv> + 'p> {
-        let known = || part.operations.iter().filter(|taken| horizon.knows(taken));
-        if known().any(|taken| matches!(taken.call, Call::Put(_))) {
+    fn ahead<'p>(&'p self, part: &'p Part<Call>) -> Box<dyn Ahead<Kv> + 'p> {
+        if part.operations.iter().any(|taken| matches!(taken.call, Call::Put(_))) {
             return Box::new(Nothing);
         }
-        let required = known().filter(|taken| horizon.requires(taken));
-        let gets = required.filter_map(|taken| if let Call::Get(text) = &taken.call { text.as_deref() } else { None });
-        Box::new(Growing { gets: gets.map(|text| (text.len(), text)).collect() })
+        let mut gets = BTreeMap::new();
+        for taken in &part.operations {
+            if let Call::Get(Some(text)) = &taken.call {
+                let first = gets.entry((text.len(), &**text)).or_insert(taken.returned);
+                *first = taken.returned.min(*first);
+            }
+        }
+        Box::new(Growing { gets })
     }
 
     fn did(&self, call: &Call) -> String {
@@ -133,13 +137,16 @@ impl Model for Kv {
 
 /// Without puts a text only grows: it must begin whatever is got that is as long or longer.
 struct Growing<'p> {
-    gets: BTreeSet<(usize, &'p str)>,
+    /// With the first return of a get of this text.
+    gets: BTreeMap<(usize, &'p str), u32>,
 }
 
 impl Ahead<Kv> for Growing<'_> {
     fn stay(&self, state: &Content) -> Stay {
         let Some(text) = state.as_deref() else { return Stay::FREE };
-        let next = self.gets.range((text.len(), "")..).next();
-        if next.is_none_or(|(_, got)| got.starts_with(text)) { Stay::FREE } else { Stay::LOST }
+        match self.gets.range((text.len(), "")..).next() {
+            Some(((_, got), returned)) if !got.starts_with(text) => Stay::from(NEVER, *returned),
+            _ => Stay::FREE,
+        }
     }
 }

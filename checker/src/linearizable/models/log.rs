@@ -16,7 +16,7 @@ use tenet_histories::{Value, functions};
 
 use super::list_text;
 use crate::CheckError;
-use crate::linearizable::model::{Ahead, Asked, Horizon, Model, Part, Stay};
+use crate::linearizable::model::{Ahead, Asked, Model, NEVER, Part, Stay};
 
 pub struct Log;
 
@@ -154,12 +154,14 @@ impl Model for Log {
         !matches!(call, Call::Append(..))
     }
 
-    fn ahead<'p>(&'p self, part: &'p Part<Call>, horizon: Horizon) -> Box<dyn Ahead<Log> + 'p> {
-        let known = part.operations.iter().filter(|taken| horizon.knows(taken));
-        let mut reads: BTreeMap<usize, &[Value]> = BTreeMap::new();
-        for taken in known.filter(|taken| horizon.requires(taken)) {
+    fn ahead<'p>(&'p self, part: &'p Part<Call>) -> Box<dyn Ahead<Log> + 'p> {
+        let mut reads: BTreeMap<usize, (&[Value], u32)> = BTreeMap::new();
+        for taken in &part.operations {
             if let Call::Read(list) = &taken.call {
-                reads.insert(list.len(), list);
+                let first = reads.entry(list.len()).or_insert((list, taken.returned));
+                if taken.returned < first.1 {
+                    *first = (list, taken.returned);
+                }
             }
         }
         Box::new(Growing { reads })
@@ -187,16 +189,17 @@ impl Model for Log {
 
 /// A log must begin whatever is read that is as long or longer.
 struct Growing<'p> {
-    reads: BTreeMap<usize, &'p [Value]>,
+    /// By length, the first to return, and when it does.
+    reads: BTreeMap<usize, (&'p [Value], u32)>,
 }
 
 impl Ahead<Log> for Growing<'_> {
     fn stay(&self, state: &Elements) -> Stay {
-        let (Some((_, list)), Some(link)) = (self.reads.range(state.len()..).next(), &state.last) else {
+        let (Some((_, (list, returned))), Some(link)) = (self.reads.range(state.len()..).next(), &state.last) else {
             return Stay::FREE;
         };
         // What it grew from was asked about before: of that, mostly, the last element alone is new.
         let begins = list[link.len - 1] == link.element;
-        if begins { Stay::FREE } else { Stay::LOST }
+        if begins { Stay::FREE } else { Stay::from(NEVER, *returned) }
     }
 }

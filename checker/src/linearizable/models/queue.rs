@@ -16,7 +16,7 @@ use tenet_histories::Value;
 
 use super::list_text;
 use crate::CheckError;
-use crate::linearizable::model::{Ahead, Asked, Horizon, Model, NEVER, Part, Stay};
+use crate::linearizable::model::{Ahead, Asked, Model, NEVER, Part, Stay};
 use crate::linearizable::search::Map;
 
 pub struct FifoQueue;
@@ -110,17 +110,16 @@ impl Model for FifoQueue {
         vec![part]
     }
 
-    fn ahead<'p>(&'p self, part: &'p Part<Call>, horizon: Horizon) -> Box<dyn Ahead<FifoQueue> + 'p> {
+    fn ahead<'p>(&'p self, part: &'p Part<Call>) -> Box<dyn Ahead<FifoQueue> + 'p> {
         let mut fates: Map<&Value, Fate> = Map::default();
         let mut is_lossy = false;
-        for taken in part.operations.iter().filter(|taken| horizon.knows(taken)) {
+        for taken in &part.operations {
             match &taken.call {
                 Call::Enqueue(element) => fates.entry(element).or_default().enqueued += 1,
                 Call::Dequeue(element) => {
                     let fate = fates.entry(element).or_default();
                     fate.dequeued += 1;
                     fate.dequeue = Some((taken.invoked, taken.returned));
-                    fate.is_required = horizon.requires(taken);
                 }
                 Call::Lose | Call::LoseMany => is_lossy = true,
                 Call::FindEmpty => {}
@@ -129,7 +128,7 @@ impl Model for FifoQueue {
         let mut asked = Vec::new();
         for taken in &part.operations {
             if let Call::Dequeue(element) = &taken.call
-                && fates.get(element).is_some_and(|fate| fate.is_required && fate.is_once())
+                && fates.get(element).is_some_and(Fate::is_once)
             {
                 asked.push((taken.invoked, taken.returned, element));
             }
@@ -156,7 +155,6 @@ struct Fate {
     dequeued: u32,
     /// When its dequeue was invoked and returned.
     dequeue: Option<(u32, u32)>,
-    is_required: bool,
 }
 
 impl Fate {
@@ -168,7 +166,7 @@ impl Fate {
 /// Elements that are enqueued once leave in the order in which they came.
 struct Foresight<'p> {
     fates: Map<&'p Value, Fate>,
-    /// Dequeues of such, that must succeed, by invocation.
+    /// Dequeues of such, by invocation.
     asked: Vec<(u32, u32, &'p Value)>,
     is_lossy: bool,
 }
@@ -179,7 +177,7 @@ impl Ahead<FifoQueue> for Foresight<'_> {
     }
 
     fn stay(&self, state: &Vec<Value>) -> Stay {
-        // The last moment at which somebody asks for one of those in front, and for any that must be dequeued.
+        // The last moment at which somebody asks for one of those in front.
         let (mut asked_for, mut asked_last) = (0, 0);
         for element in state {
             let fate = self.fates.get(element).copied().unwrap_or_default();
@@ -188,11 +186,8 @@ impl Ahead<FifoQueue> for Foresight<'_> {
             }
             match fate.dequeue {
                 // It cannot stand behind one that was asked for only after it had been taken, or that nobody takes.
-                Some((_, returned)) if fate.is_required && returned < asked_for => return Stay::LOST,
-                Some((invoked, _)) => {
-                    asked_for = asked_for.max(invoked);
-                    asked_last = if fate.is_required { asked_last.max(invoked) } else { asked_last };
-                }
+                Some((_, returned)) if returned < asked_for => return Stay::from(NEVER, returned),
+                Some((invoked, _)) => (asked_for, asked_last) = (asked_for.max(invoked), asked_last.max(invoked)),
                 None if !self.is_lossy => asked_for = NEVER,
                 None => {}
             }
@@ -200,8 +195,10 @@ impl Ahead<FifoQueue> for Foresight<'_> {
         // Whatever was taken before somebody asked for it came before it: it is in the queue, or asked for already.
         let earlier = self.asked.partition_point(|(invoked, ..)| *invoked < asked_last);
         let mut missing = self.asked[..earlier].iter().rev().filter(|(_, returned, _)| *returned < asked_last);
-        let from = missing.find(|(_, _, element)| !state.contains(element)).map_or(0, |(invoked, ..)| *invoked);
-        Stay { from, until: 0 }
+        match missing.find(|(_, _, element)| !state.contains(element)) {
+            Some((invoked, returned, _)) => Stay::from(*invoked, *returned),
+            None => Stay::FREE,
+        }
     }
 }
 

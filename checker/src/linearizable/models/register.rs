@@ -11,12 +11,13 @@
 //! Unknown writes of a value that no operation of the key mentions matter only to a cas that was refused, and there all
 //! such values are alike; without a refusal they are left out.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use tenet_histories::{Value, functions};
 
 use crate::CheckError;
-use crate::linearizable::model::{Ahead, Asked, Horizon, Model, NEVER, Part, Stay};
+use crate::linearizable::model::{Ahead, Asked, Model, NEVER, Part, Stay};
 use crate::linearizable::search::Map;
 
 pub struct Register {
@@ -133,8 +134,8 @@ impl Model for Register {
         vec![part]
     }
 
-    fn ahead<'p>(&'p self, part: &'p Part<Call>, horizon: Horizon) -> Box<dyn Ahead<Register> + 'p> {
-        Box::new(Foresight::new(self, part, horizon))
+    fn ahead<'p>(&'p self, part: &'p Part<Call>) -> Box<dyn Ahead<Register> + 'p> {
+        Box::new(Foresight::new(self, part))
     }
 
     fn did(&self, call: &Call) -> String {
@@ -184,23 +185,22 @@ struct Foresight<'p> {
     /// the greatest first, so that two of different values are enough to know.
     refusals: [(Option<&'p Content>, Fate); 2],
     initial: Content,
+    part: &'p Part<Call>,
+    needs: OnceCell<Map<&'p Content, Vec<(u32, u32)>>>,
 }
 
 impl<'p> Foresight<'p> {
-    fn new(model: &Register, part: &'p Part<Call>, horizon: Horizon) -> Foresight<'p> {
+    fn new(model: &Register, part: &'p Part<Call>) -> Foresight<'p> {
         let mut fates: Map<&Content, Fate> = Map::default();
         let mut refused: BTreeMap<&Content, Fate> = BTreeMap::new();
         let mut unknown_swaps = BTreeSet::new();
-        for taken in part.operations.iter().filter(|taken| horizon.knows(taken)) {
-            let requires = horizon.requires(taken);
+        for taken in &part.operations {
             match &taken.call {
                 Call::Read(value) => {
                     let fate = fates.entry(value).or_default();
                     fate.looked_for = fate.looked_for.max(taken.invoked);
                     fate.useful = fate.useful.max(taken.returned);
-                    if requires {
-                        fate.required = fate.required.max(taken.invoked);
-                    }
+                    fate.required = fate.required.max(taken.invoked);
                 }
                 Call::Refuse(value) => {
                     let fate = refused.entry(value).or_default();
@@ -210,13 +210,11 @@ impl<'p> Foresight<'p> {
                 Call::Swap(from, to) => {
                     let fate = fates.entry(from).or_default();
                     fate.looked_for = NEVER;
-                    if requires {
-                        fate.required = fate.required.max(taken.invoked);
-                    }
                     if taken.is_unknown() {
                         unknown_swaps.insert((from, to));
                     } else {
                         fate.useful = fate.useful.max(taken.returned);
+                        fate.required = fate.required.max(taken.invoked);
                     }
                     fates.entry(to).or_default().made += 1;
                 }
@@ -235,7 +233,7 @@ impl<'p> Foresight<'p> {
             let looked_for = fate.looked_for.max(first.1.looked_for).max(second.1.looked_for);
             (first.1.looked_for, second.1.looked_for) = (looked_for, looked_for);
         }
-        let mut foresight = Foresight { fates, refusals, initial: model.initial() };
+        let mut foresight = Foresight { fates, refusals, initial: model.initial(), part, needs: OnceCell::new() };
         // What leads by unknown swaps to something useful is useful as long.
         loop {
             let mut is_settled = true;
@@ -290,6 +288,26 @@ impl Ahead<Register> for Foresight<'_> {
     fn stay(&self, state: &Content) -> Stay {
         let fate = self.fate(state);
         let made = fate.made + u32::from(*state == self.initial);
-        Stay { from: 0, until: if made <= 1 { fate.required } else { 0 } }
+        Stay { until: if made <= 1 { fate.required } else { 0 }, ..Stay::FREE }
     }
+
+    fn stuck_at(&self, state: &Content, left: u32) -> u32 {
+        let Some(needs) = self.needs.get_or_init(|| needs(self.part)).get(state) else { return NEVER };
+        let later = needs.partition_point(|(invoked, _)| *invoked <= left);
+        needs.get(later).map_or(NEVER, |(_, stuck_at)| *stuck_at)
+    }
+}
+
+/// By value: invocations of those that return and need it, each with the first return of such from then on.
+fn needs(part: &Part<Call>) -> Map<&Content, Vec<(u32, u32)>> {
+    let mut needs: Map<&Content, Vec<(u32, u32)>> = Map::default();
+    for taken in part.operations.iter().rev().filter(|taken| !taken.is_unknown()) {
+        if let Call::Read(value) | Call::Swap(value, _) = &taken.call {
+            let of_value = needs.entry(value).or_default();
+            let first = of_value.last().map_or(NEVER, |(_, first)| *first);
+            of_value.push((taken.invoked, taken.returned.min(first)));
+        }
+    }
+    needs.values_mut().for_each(|of_value| of_value.reverse());
+    needs
 }
