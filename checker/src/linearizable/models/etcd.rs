@@ -29,7 +29,7 @@ use std::rc::Rc;
 use tenet_histories::{Value, functions};
 
 use crate::CheckError;
-use crate::linearizable::model::{Ahead, Asked, Horizon, Model, Part, Stay, Taken};
+use crate::linearizable::model::{Ahead, Asked, Model, NEVER, Part, Stay, Taken};
 
 pub struct Etcd;
 
@@ -516,10 +516,10 @@ impl Model for Etcd {
 
     fn parts(&self, mut part: Part<Call>) -> Vec<Part<Call>> {
         // Revision R begins after everything that saw an older one was invoked.
-        let begins = Bounds::of(part.operations.iter());
+        let begins = Bounds::of(&part.operations);
         for taken in &mut part.operations {
             if let Call::Past(revision, ..) = &taken.call {
-                taken.invoked = taken.invoked.min(begins.from(*revision));
+                taken.invoked = taken.invoked.min(begins.of_older(*revision).0);
             }
         }
         part.operations.sort_by_key(|taken| taken.invoked);
@@ -543,23 +543,26 @@ impl Model for Etcd {
         vec![part]
     }
 
-    fn ahead<'p>(&'p self, part: &'p Part<Call>, horizon: Horizon) -> Box<dyn Ahead<Etcd> + 'p> {
-        let required = || part.operations.iter().filter(|taken| horizon.knows(taken) && horizon.requires(taken));
-        let mut foresight =
-            Foresight { written: BTreeMap::new(), left: BTreeMap::new(), bounds: Bounds::of(required()) };
-        for taken in required() {
-            taken.call.found(&mut |key, value, revision, seen_at| {
-                let Some(revision) = revision else { return };
-                foresight.written.entry(revision).or_default().insert((key, value));
-                let left = foresight.left.entry(key).or_default().entry(revision).or_insert(revision);
-                *left = seen_at.max(*left);
-            });
+    fn ahead<'p>(&'p self, part: &'p Part<Call>) -> Box<dyn Ahead<Etcd> + 'p> {
+        let bounds = Bounds::of(&part.operations);
+        let mut foresight = Foresight { written: BTreeMap::new(), left: BTreeMap::new(), bounds };
+        for taken in part.operations.iter().filter(|taken| !taken.is_unknown()) {
+            let mut saw = |revision, key, value| {
+                let returned = foresight.written.entry(revision).or_default().entry((key, value)).or_insert(NEVER);
+                *returned = taken.returned.min(*returned);
+            };
             // Of several writes the last may be another one.
             if let Call::Transaction(transaction, Some(answer)) = &taken.call
                 && let [Operation::Put { key, value, lease: 0 }] = transaction.branch(answer.failure)
             {
-                foresight.written.entry(answer.revision).or_default().insert((key, value));
+                saw(answer.revision, &**key, value);
             }
+            taken.call.found(&mut |key, value, revision, seen_at| {
+                let Some(revision) = revision else { return };
+                saw(revision, key, value);
+                let left = foresight.left.entry(key).or_default().entry(revision).or_insert((revision, NEVER));
+                *left = (seen_at, taken.returned).max(*left);
+            });
         }
         Box::new(foresight)
     }
@@ -660,42 +663,43 @@ impl Call {
     }
 }
 
-/// When revisions can begin and end, told by who saw them.
+/// When revisions can begin, told by who saw older ones.
 struct Bounds {
-    /// By revision: the last invocation of an operation that saw it, or an older one.
-    invoked: Vec<(i64, u32)>,
+    /// By revision: the last invocation of an operation that saw it, or an older one, and its return.
+    invoked: Vec<(i64, (u32, u32))>,
 }
 
 impl Bounds {
-    fn of<'p>(operations: impl Iterator<Item = &'p Taken<Call>>) -> Bounds {
-        let mut last: BTreeMap<i64, u32> = BTreeMap::new();
-        for taken in operations.filter(|taken| !taken.is_unknown()) {
+    fn of(operations: &[Taken<Call>]) -> Bounds {
+        let mut last: BTreeMap<i64, (u32, u32)> = BTreeMap::new();
+        for taken in operations.iter().filter(|taken| !taken.is_unknown()) {
             if let Some(revision) = taken.call.revision() {
                 let invoked = last.entry(revision).or_default();
-                *invoked = taken.invoked.max(*invoked);
+                *invoked = (taken.invoked, taken.returned).max(*invoked);
             }
         }
-        let mut latest = 0;
-        let so_far = |(revision, invoked): (i64, u32)| {
+        let mut latest = (0, 0);
+        let so_far = |(revision, invoked): (i64, (u32, u32))| {
             latest = invoked.max(latest);
             (revision, latest)
         };
         Bounds { invoked: last.into_iter().map(so_far).collect() }
     }
 
-    /// Nobody who saw an older revision was invoked later than this.
-    fn from(&self, revision: i64) -> u32 {
+    /// The last invocation of who saw an older revision, and its return.
+    fn of_older(&self, revision: i64) -> (u32, u32) {
         let older = self.invoked.partition_point(|(other, _)| *other < revision);
-        older.checked_sub(1).map_or(0, |last| self.invoked[last].1)
+        older.checked_sub(1).map_or((0, 0), |last| self.invoked[last].1)
     }
 }
 
 /// What answers say of revisions: when there was which, what was written at it, and what not.
 struct Foresight<'p> {
-    /// By revision: keys and values.
-    written: BTreeMap<i64, BTreeSet<(&'p str, &'p Stored)>>,
-    /// By key, and revision of a write to it: the last revision at which that is known to be still the last write.
-    left: BTreeMap<&'p str, BTreeMap<i64, i64>>,
+    /// By revision: keys and values, and the first return of who saw so.
+    written: BTreeMap<i64, BTreeMap<(&'p str, &'p Stored), u32>>,
+    /// By key, and revision of a write to it: the last revision at which that is known to be still the last write, and the
+    /// return of who saw so.
+    left: BTreeMap<&'p str, BTreeMap<i64, (i64, u32)>>,
     bounds: Bounds,
 }
 
@@ -705,15 +709,14 @@ impl Ahead<Etcd> for Foresight<'_> {
         let is_there = |(key, value): &(&str, &Stored)| {
             state.keys.get(*key).is_some_and(|kept| kept.revision == now && kept.value == **value)
         };
-        let is_left = |(key, kept): (&Rc<str>, &Kept)| {
-            let before = || self.left.get(&**key)?.range(..now).next_back();
-            kept.revision != now || before().is_none_or(|(_, until)| *until < now)
-        };
-        match self.written.get(&now).is_none_or(|written| written.iter().all(is_there))
-            && state.keys.iter().all(is_left)
-        {
-            true => Stay { from: self.bounds.from(now), until: 0 },
-            false => Stay::LOST,
-        }
+        let absent = self.written.get(&now).into_iter().flatten().filter(|(what, _)| !is_there(what));
+        // Written at this revision, though somebody saw it unwritten then.
+        let unwritten = state.keys.iter().filter(|(_, kept)| kept.revision == now).filter_map(|(key, _)| {
+            let (_, (until, returned)) = self.left.get(&**key)?.range(..now).next_back()?;
+            (*until >= now).then_some(*returned)
+        });
+        let stuck_at = absent.map(|(_, returned)| *returned).chain(unwritten).min();
+        let (from, stuck_at) = stuck_at.map_or_else(|| self.bounds.of_older(now), |stuck_at| (NEVER, stuck_at));
+        Stay::from(from, stuck_at)
     }
 }
