@@ -23,7 +23,7 @@ use tenet_histories::Value;
 
 use super::level::Level;
 use super::proof::{Cycle, Later, Who, version};
-use super::shape::Order;
+use super::shape::{Family, Order};
 
 /// A version as a checker of registers or of lists sees it: a value or, for a list, its last element. Nil: none.
 pub type Version = Value;
@@ -178,9 +178,7 @@ impl Anomaly {
             G1a { reader, writer, .. } | G1b { reader, writer, .. } => of(&[reader, writer]),
             DirtyUpdate { failed, writer, .. } => of(&[failed, writer]),
             CyclicVersions { order, .. } => order.iter().flat_map(|later| later.source.operations()).collect(),
-            FracturedRead { cycle, .. } | Monotonic { cycle } | Cycle(cycle) => {
-                cycle.edges.iter().map(|edge| edge.from.operation).collect()
-            }
+            FracturedRead { cycle, .. } | Monotonic { cycle } | Cycle(cycle) => cycle.operations(),
         }
     }
 
@@ -200,10 +198,12 @@ impl Anomaly {
             G1b { .. } => (Order::Data, 6),
             FutureRead { .. } => (Order::Data, 7),
             Internal { .. } => (Order::Data, 8),
-            Cycle(cycle) => (cycle.shape.order, 9 + cycle.shape.family as usize),
-            LostUpdate { .. } => (Order::Data, 20),
-            FracturedRead { .. } => (Order::Data, 21),
-            Monotonic { .. } => (Order::Data, 22),
+            Cycle(cycle) if cycle.shape.family <= Family::G1c => (cycle.shape.order, 9 + cycle.shape.family as usize),
+            // It is in a cycle too, and says more.
+            LostUpdate { .. } => (Order::Data, 11),
+            Cycle(cycle) => (cycle.shape.order, 12 + cycle.shape.family as usize),
+            FracturedRead { .. } => (Order::Data, 20),
+            Monotonic { .. } => (Order::Data, 21),
         }
     }
 }

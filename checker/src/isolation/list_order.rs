@@ -345,7 +345,11 @@ impl<'a> ListOrder<'a> {
             Cause::Appended { before, append } => {
                 let (first, second) = (self.element(before), self.element(append));
                 let key = name(self.lists.appends.key[append as usize]);
-                Because::Appended { key, first, second, unread: is_unread(append) }
+                let place = Some(self.lists.append_place[append as usize]).filter(|_| !is_unread(append));
+                let reader =
+                    place.and_then(|place| self.lists.reader_of(self.lists.appends.key[append as usize], place));
+                let shown_by = reader.map(|reader| self.lists.transactions.who(reader).operation);
+                Because::Appended { key, first, second, shown_by }
             }
             Cause::Read { read, source } => Because::ReadList { key: name(read.key), element: self.element(source) },
             Cause::Missed { read, next } => Because::MissedInList {

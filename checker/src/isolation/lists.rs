@@ -346,7 +346,7 @@ impl Lists {
 
     /// The first read of each transaction that shows that place of a key's order.
     pub(super) fn reader_of(&self, key: u32, place: u32) -> Option<u32> {
-        let shows = |read: &Read| read.key == key && read.length() > place;
+        let shows = |read: &Read| read.key == key && !read.disagrees() && read.length() > place;
         self.transactions.numbers().find(|number| self.reads_of(*number).iter().any(shows))
     }
 }

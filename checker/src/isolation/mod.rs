@@ -3,7 +3,7 @@
 //! After Elle (Kingsbury and Alvaro, "Elle: Inferring Isolation Anomalies from Experimental Observations", VLDB 2020). Reads
 //! show which writes they depend on and which they miss; where the order of versions is known too, these dependencies are a
 //! graph of transactions, whose cycles are Adya's anomalies. Each level of isolation is the absence of some of them, so that
-//! one pass answers for all levels: which are ruled out, by which proof, and which are the strongest that still hold.
+//! one pass answers for all levels: which are ruled out, by which proof, and which are the strongest that are not.
 //!
 //! - [`check_lists`]: transactions that append to lists and read them. Reads tell the whole order of versions.
 //! - [`check_registers`]: transactions that write registers and read them. Reads tell part of the order of versions.

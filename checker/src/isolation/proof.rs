@@ -30,8 +30,8 @@ impl fmt::Display for Who {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Because {
     /// The first appended `first` to a list, and `second` of the second one comes next; without those of transactions that
-    /// failed. If `unread`, no read shows `second`, so that it comes after all that reads show.
-    Appended { key: Value, first: Value, second: Value, unread: bool },
+    /// failed. That operation read both; if none, no read shows `second`, so that it comes after all that reads show.
+    Appended { key: Value, first: Value, second: Value, shown_by: Option<usize> },
     /// The first appended that element to a list, and the second read it.
     ReadList { key: Value, element: Value },
     /// The first read a list that ends with `last` (nil: it was empty); the second appended what comes next.
@@ -51,6 +51,17 @@ pub enum Because {
 }
 
 impl Because {
+    /// The operations that show it, besides the two that it is about.
+    pub fn witnesses(&self) -> Vec<usize> {
+        match self {
+            Because::Appended { shown_by, .. } => shown_by.iter().copied().collect(),
+            Because::Overwrote { order, .. } | Because::MissedInRegister { order, .. } => {
+                order.iter().flat_map(|later| later.source.operations()).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Whose order of a register's versions shows it, besides what transactions do.
     fn order(&self) -> Order {
         match self {
@@ -129,6 +140,19 @@ impl Cycle {
     }
 }
 
+impl Cycle {
+    /// Its transactions, then those that show its edges.
+    pub(super) fn operations(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = self.edges.iter().map(|edge| edge.from.operation).collect();
+        for witness in self.edges.iter().flat_map(|edge| edge.because.witnesses()) {
+            if !all.contains(&witness) {
+                all.push(witness);
+            }
+        }
+        all
+    }
+}
+
 /// The name, and a line for each edge.
 impl fmt::Display for Cycle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,17 +164,19 @@ impl fmt::Display for Cycle {
 impl fmt::Display for Edge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (a, b) = (&self.from, self.to.operation);
-        let unread = |is_so: &bool| if *is_so { ", which no read shows" } else { "" };
         match &self.because {
-            Because::Appended { key, first, second, unread: is_unread } => {
-                let unread = unread(is_unread);
-                write!(f, "{a} appended {first} to list {key} and operation {b} appended {second} after it{unread}")?;
+            Because::Appended { key, first, second, shown_by } => {
+                write!(f, "{a} appended {first} to list {key} and operation {b} appended {second} after it")?;
+                match shown_by {
+                    Some(reader) => write!(f, ", as operation {reader} read them")?,
+                    None => f.write_str(", which no read shows")?,
+                }
             }
             Because::ReadList { key, element } => {
                 write!(f, "{a} appended {element} to list {key} and operation {b} read it")?;
             }
             Because::MissedInList { key, last, next, unread: is_unread } => {
-                let unread = unread(is_unread);
+                let unread = if *is_unread { ", which no read shows" } else { "" };
                 let end = if last.is_nil() { "empty".to_string() } else { format!("up to {last}") };
                 write!(f, "{a} read list {key} {end}, without {next}, which operation {b} appended{unread}")?;
             }

@@ -79,7 +79,11 @@ impl Report {
     pub fn finding(&self) -> Finding {
         if let Some(proof) = self.proof() {
             let levels = Levels(self);
-            Finding::Invalid { explanation: format!("{proof}\n{levels}"), operations: proof.operations() }
+            let mut also: Vec<String> =
+                self.anomalies.iter().map(Anomaly::name).filter(|name| *name != proof.name()).collect();
+            also.dedup();
+            let also = if also.is_empty() { String::new() } else { format!("\nalso found: {}", also.join(", ")) };
+            Finding::Invalid { explanation: format!("{proof}{also}\n{levels}"), operations: proof.operations() }
         } else if self.undecided.contains(&self.level) {
             Finding::Unknown { reason: self.gave_up.join("; ") }
         } else {
@@ -100,7 +104,7 @@ impl fmt::Display for Levels<'_> {
             true => "none".to_string(),
             false => levels.into_iter().map(Level::name).collect::<Vec<_>>().join(", "),
         };
-        write!(f, "strongest levels that still hold: {}", names(self.0.strongest()))?;
+        write!(f, "strongest levels not ruled out: {}", names(self.0.strongest()))?;
         let out = self.0.weakest_ruled_out();
         if !out.is_empty() {
             write!(f, "; ruled out, with all above: {}", names(out))?;

@@ -170,10 +170,16 @@ impl Facts<'_> {
     fn follows(&self, from: usize, to: usize, kind: Kind, because: &Because) -> bool {
         let [one, two] = [from, to].map(|at| &self.operations[at]);
         match (kind, because) {
-            (Kind::WriteWrite, Because::Appended { key, first, second, unread }) => {
+            (Kind::WriteWrite, Because::Appended { key, first, second, shown_by }) => {
                 self.writer(key, first) == Some(from)
                     && self.writer(key, second) == Some(to)
-                    && if *unread { self.is_unread(key, second) } else { self.is_before(key, first, second) }
+                    && match shown_by {
+                        None => self.is_unread(key, second),
+                        Some(reader) => {
+                            let shows = |list: Vec<Value>| list.contains(first) && list.contains(second);
+                            self.is_before(key, first, second) && self.reads(*reader, key).any(shows)
+                        }
+                    }
             }
             (Kind::WriteRead, Because::ReadList { key, element }) => {
                 self.writer(key, element) == Some(from) && self.reads(to, key).any(|list| list.contains(element))
