@@ -8,6 +8,8 @@
 //! ```
 //! The order of the keys is fixed and texts have no escapes: Porcupine reads the lines with regular expressions.
 //!
+//! Every key holds the empty text at first, as in Porcupine's model.
+//!
 //! Cannot say: anything but get, put and append of texts that succeed or are never answered; times, the header, faults.
 
 use std::io::{BufRead, Write};
@@ -16,12 +18,16 @@ use crate::format::Head;
 use crate::input::{Input, Notation};
 use crate::jepsen::{OpReader, ToOps};
 use crate::output::Output;
-use crate::{Event, Header, HistoryError, Loss, Sink, Source, Value, What, functions};
+use crate::{Event, Header, HistoryError, Loss, Sink, Source, Value, What, facts, functions};
 
 const KEYS: [&str; 5] = ["process", "type", "f", "key", "value"];
 
 pub(crate) fn fits(head: &Head<'_>) -> bool {
     head.edn_names() == KEYS
+}
+
+fn header() -> Header {
+    Header { workload: String::new(), facts: [(facts::INITIAL.to_string(), "".into())].into() }
 }
 
 pub(crate) struct Reader<R> {
@@ -31,7 +37,7 @@ pub(crate) struct Reader<R> {
 
 impl<R: BufRead> Reader<R> {
     pub fn new(input: R, name: &str) -> Reader<R> {
-        Reader { header: Header::default(), ops: OpReader::new(Input::new(input, name), Notation::Edn) }
+        Reader { header: header(), ops: OpReader::new(Input::new(input, name), Notation::Edn) }
     }
 }
 
@@ -51,9 +57,11 @@ pub(crate) struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    pub fn new(output: Output<W>, header: &Header) -> Result<Writer<W>, HistoryError> {
-        output.lose_header(header)?;
-        let ops = ToOps::new(header, output.concurrency);
+    pub fn new(output: Output<W>, given: &Header) -> Result<Writer<W>, HistoryError> {
+        if *given != header() {
+            output.lose_header(given)?;
+        }
+        let ops = ToOps::new(given, output.concurrency);
         Ok(Writer { output, ops })
     }
 

@@ -136,7 +136,8 @@ proptest! {
             };
             events.push(Event::new(events.len() as u64, what));
         }
-        check(&History { header: Header::default(), events }, Format::PorcupineKv)?;
+        let header = Header { workload: String::new(), facts: [("initial".to_string(), "".into())].into() };
+        check(&History { header, events }, Format::PorcupineKv)?;
     }
 
     #[test]
