@@ -14,6 +14,7 @@
 //! | G1b | what a transaction wrote over itself was read by another |
 //! | dirty-update | a transaction that is ok wrote on top of what a failed one had written |
 //! | lost-update | two transactions read the same version and both wrote the next one |
+//! | write-conflict | two transactions missed each other, and both wrote the same key, nobody knows in which order |
 //! | fractured-read | a transaction read one write of another, and missed a second one |
 //! | G-monotonic | a transaction saw another, and later missed what that one depends on |
 
@@ -91,6 +92,11 @@ pub enum Anomaly {
         in_order: bool,
         cycle: Cycle,
     },
+    /// The cycle is how they missed each other.
+    WriteConflict {
+        key: Value,
+        cycle: Cycle,
+    },
     /// The cycle is what the transaction saw first, what it missed at that step or later, and the dependencies between.
     Monotonic {
         cycle: Cycle,
@@ -114,6 +120,7 @@ impl Anomaly {
             G1b { .. } => "G1b".to_string(),
             DirtyUpdate { .. } => "dirty-update".to_string(),
             LostUpdate { .. } => "lost-update".to_string(),
+            WriteConflict { .. } => "write-conflict".to_string(),
             FracturedRead { .. } => "fractured-read".to_string(),
             Monotonic { .. } => "G-monotonic".to_string(),
             Cycle(cycle) => cycle.shape.to_string(),
@@ -136,6 +143,8 @@ impl Anomaly {
             }
             Internal { .. } => &[Level::ReadAtomic, Level::RepeatableRead],
             LostUpdate { .. } => &[Level::CursorStability],
+            // In either order of their writes it is a G-single.
+            WriteConflict { .. } => &[Level::ConsistentView],
             FracturedRead { in_order: true, .. } => &[Level::MonotonicAtomicView],
             FracturedRead { in_order: false, .. } => &[Level::ReadAtomic],
             Monotonic { .. } => &[Level::MonotonicView],
@@ -145,7 +154,9 @@ impl Anomaly {
 
     pub fn rules_out(&self, level: Level) -> bool {
         let by_cycle = match self {
-            Cycle(cycle) | FracturedRead { cycle, .. } | Monotonic { cycle } => level.forbids(&cycle.shape),
+            Cycle(cycle) | FracturedRead { cycle, .. } | WriteConflict { cycle, .. } | Monotonic { cycle } => {
+                level.forbids(&cycle.shape)
+            }
             _ => false,
         };
         by_cycle || self.floor().iter().any(|floor| level.is_at_least(*floor))
@@ -163,7 +174,9 @@ impl Anomaly {
     /// The cycle that proves it, if that is one.
     pub fn cycle(&self) -> Option<&Cycle> {
         match self {
-            Cycle(cycle) | FracturedRead { cycle, .. } | Monotonic { cycle } => Some(cycle),
+            Cycle(cycle) | FracturedRead { cycle, .. } | WriteConflict { cycle, .. } | Monotonic { cycle } => {
+                Some(cycle)
+            }
             _ => None,
         }
     }
@@ -178,7 +191,9 @@ impl Anomaly {
             G1a { reader, writer, .. } | G1b { reader, writer, .. } => of(&[reader, writer]),
             DirtyUpdate { failed, writer, .. } => of(&[failed, writer]),
             CyclicVersions { order, .. } => order.iter().flat_map(|later| later.source.operations()).collect(),
-            FracturedRead { cycle, .. } | Monotonic { cycle } | Cycle(cycle) => cycle.operations(),
+            FracturedRead { cycle, .. } | WriteConflict { cycle, .. } | Monotonic { cycle } | Cycle(cycle) => {
+                cycle.operations()
+            }
         }
     }
 
@@ -201,7 +216,8 @@ impl Anomaly {
             Cycle(cycle) if cycle.shape.family <= Family::G1c => (cycle.shape.order, 9 + cycle.shape.family as usize),
             // It is in a cycle too, and says more.
             LostUpdate { .. } => (Order::Data, 11),
-            Cycle(cycle) => (cycle.shape.order, 12 + cycle.shape.family as usize),
+            WriteConflict { .. } => (Order::Data, 12),
+            Cycle(cycle) => (cycle.shape.order, 13 + cycle.shape.family as usize),
             FracturedRead { .. } => (Order::Data, 20),
             Monotonic { .. } => (Order::Data, 21),
         }
@@ -258,6 +274,10 @@ impl fmt::Display for Anomaly {
             LostUpdate { writers: [one, two], key, read } => {
                 let read = version(read);
                 write!(f, "lost update: {one} and {two} both read {key} at {read} and both wrote what comes next")
+            }
+            WriteConflict { key, cycle } => {
+                write!(f, "write conflict: both wrote {key}, but each missed something of the other")?;
+                cycle.edges.iter().try_for_each(|edge| write!(f, "\n  {edge}"))
             }
             FracturedRead { cycle, .. } => write!(f, "fractured read, {cycle}"),
             Monotonic { cycle } => write!(f, "G-monotonic (what was seen is gone), {cycle}"),

@@ -6,6 +6,8 @@
 //! from each transaction, along read dependencies, and each is asked whether the transaction missed something that it
 //! wrote. One step back that is a *fractured read*, which is asked of all; further back it takes the budget's steps.
 
+use tenet_histories::Value;
+
 use super::graph::Kind;
 use super::proof::Because;
 use super::{Dependencies, Sight};
@@ -35,6 +37,30 @@ pub(super) fn fractured_read(data: &impl Dependencies, tangled: &[u32]) -> Optio
         }
     }
     worst
+}
+
+/// Two transactions that each missed something of the other, and a key that both wrote: whoever wrote it first, the second one
+/// missed something of the first, on whose write its own depends.
+pub(super) fn write_conflict(data: &impl Dependencies, tangled: &[u32]) -> Option<(Value, Steps)> {
+    let missed = |number: u32| {
+        let mut missed = Vec::new();
+        data.each_sight(number, &mut |sight| {
+            if sight.kind.is_anti_dependency() {
+                missed.push(sight);
+            }
+        });
+        missed
+    };
+    tangled.iter().find_map(|one| {
+        missed(*one).iter().filter(|saw| saw.other > *one).find_map(|two| {
+            let back = missed(two.other).into_iter().find(|back| back.other == *one)?;
+            let key = data.written_by_both(*one, two.other)?;
+            let step = |from: u32, sight: &Sight| {
+                (from, sight.kind, data.because_at(from, sight.other, sight.kind, Some(sight.place)))
+            };
+            Some((key, vec![step(*one, two), step(two.other, &back)]))
+        })
+    })
 }
 
 /// The transactions that one read from.

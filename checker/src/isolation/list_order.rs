@@ -430,6 +430,13 @@ impl Dependencies for ListOrder<'_> {
         None
     }
 
+    fn written_by_both(&self, one: u32, two: u32) -> Option<Value> {
+        let [mut one, two] = [one, two].map(|number| self.lists.appends.of(number));
+        let key = |append: u32| self.lists.appends.key[append as usize];
+        let both = one.find(|append| two.clone().any(|other| key(other) == key(*append)))?;
+        Some(self.lists.keys.name(key(both)).clone())
+    }
+
     fn missed(&self, number: u32, writer: u32) -> Option<(u32, Kind, Because)> {
         let lists = self.lists;
         let before = lists.appends_before(number);

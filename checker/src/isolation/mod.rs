@@ -178,6 +178,8 @@ trait Dependencies {
 
     /// Anomalies that are part of some cycle, among the transactions that are.
     fn lost_update(&self, tangled: &[u32]) -> Option<Anomaly>;
+    /// A key that both wrote.
+    fn written_by_both(&self, one: u32, two: u32) -> Option<Value>;
     /// Where a transaction last missed something that another wrote, and how that is known.
     fn missed(&self, number: u32, writer: u32) -> Option<(u32, Kind, Because)>;
 }
@@ -223,6 +225,11 @@ fn judge(
     anomalies.extend(data.lost_update(&cycles.tangled));
     if let Some((in_order, steps)) = causes::fractured_read(data, &cycles.tangled) {
         anomalies.push(Anomaly::FracturedRead { in_order, cycle: cycle(steps) });
+    }
+    if !anomalies.iter().any(|anomaly| anomaly.rules_out(Level::ConsistentView))
+        && let Some((key, steps)) = causes::write_conflict(data, &cycles.tangled)
+    {
+        anomalies.push(Anomaly::WriteConflict { key, cycle: cycle(steps) });
     }
     let mut is_cause_unsearched = false;
     let is_out = |level| anomalies.iter().any(|anomaly| anomaly.rules_out(level));

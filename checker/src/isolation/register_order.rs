@@ -521,6 +521,13 @@ impl Dependencies for RegisterOrder<'_> {
         None
     }
 
+    fn written_by_both(&self, one: u32, two: u32) -> Option<Value> {
+        let [mut one, two] = [one, two].map(|number| self.registers.writes.of(number));
+        let key = |write: u32| self.registers.writes.key[write as usize];
+        let both = one.find(|write| two.clone().any(|other| key(other) == key(*write)))?;
+        Some(self.registers.keys.name(key(both)).clone())
+    }
+
     fn missed(&self, number: u32, writer: u32) -> Option<(u32, Kind, Because)> {
         let registers = self.registers;
         let mut last: Option<(u32, Kind, Because)> = None;

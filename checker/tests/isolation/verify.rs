@@ -88,6 +88,12 @@ impl Facts<'_> {
                 let [saw, missed] = &cycle.edges[..] else { return false };
                 saw.kind == Kind::WriteRead && missed.kind.is_anti_dependency() && self.is_cycle(cycle)
             }
+            Anomaly::WriteConflict { key, cycle } => {
+                let [one, two] = &cycle.edges[..] else { return false };
+                let writes = |at: usize| micros(&self.operations[at]).any(|[name, of, _]| is_write(name) && of == key);
+                self.is_cycle(cycle)
+                    && [one, two].iter().all(|edge| edge.kind.is_anti_dependency() && writes(edge.from.operation))
+            }
             Anomaly::Monotonic { cycle } => {
                 let (saw, missed) = (&cycle.edges[0], &cycle.edges[1]);
                 let kinds: Vec<Kind> = cycle.edges.iter().map(|edge| edge.kind).collect();
