@@ -14,10 +14,14 @@
 //!  - a poll goes up, and goes on behind what its consumer polled last (unless subscribed), and passes over nothing that is
 //!    known to be there: such a record is *lost* if nobody ever polled it, or else was *skipped*;
 //!  - if offsets are dense, it passes over nothing at all: a hole is a *gap* (transactions of Kafka leave some, so that this
-//!    must be asked for). If consumers begin at the start, their first poll is held to the same.
+//!    must be asked for), and so are more offsets of which nobody knows than there are sends that may have got them. If
+//!    consumers begin at the start, their first poll is held to the same.
+//!
+//! Keys of JSON's maps are texts: a partition `"3"` is partition 3.
 //!
 //! After Jepsen's `kafka`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
@@ -84,6 +88,14 @@ pub enum Wrong {
         offset: i64,
         over: Over,
     },
+    /// Between these two there are `unknown` offsets of which nobody told, and only `sends` may have got one.
+    Holes {
+        partition: Value,
+        low: (Op, i64),
+        high: (Op, i64),
+        unknown: u64,
+        sends: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -107,7 +119,7 @@ impl super::Violation for Wrong {
             Wrong::WentBack { .. } => "polled-out-of-order",
             Wrong::Passed { over: Over::Polled(..), .. } => "skipped",
             Wrong::Passed { over: Over::Acknowledged(..), .. } => "lost",
-            Wrong::Passed { over: Over::Nothing, .. } => "gap",
+            Wrong::Passed { over: Over::Nothing, .. } | Wrong::Holes { .. } => "gap",
         }
     }
 
@@ -119,6 +131,7 @@ impl super::Violation for Wrong {
             Wrong::Early { poll, send, .. } => [Some(*poll), Some(*send)],
             Wrong::SentOutOfOrder { earlier, later, .. } => [Some(earlier.0), Some(later.0)],
             Wrong::WentBack { poll, before, .. } => [*before, Some(*poll)],
+            Wrong::Holes { low, high, .. } => [Some(low.0), Some(high.0)],
             Wrong::Passed { poll, over, .. } => match over {
                 Over::Polled(op, _) | Over::Acknowledged(op, _) => [Some(*op), Some(*poll)],
                 Over::Nothing => [None, Some(*poll)],
@@ -166,6 +179,15 @@ impl fmt::Display for Wrong {
             Wrong::WentBack { partition, poll, last, next, before } => {
                 write!(f, "{poll} polled offset {next}{} after {last}", Of(partition))?;
                 before.map_or(Ok(()), |before| write!(f, ", which it had polled in {before}"))
+            }
+            Wrong::Holes { partition, low: (one, low), high: (two, high), unknown, sends } => {
+                let of = Of(partition);
+                let there = if *unknown == 1 { "1 is" } else { &format!("{unknown} are") };
+                write!(f, "between offset {low}{of} (by {one}) and {high} (by {two}) {there} told by nobody, ")?;
+                match sends {
+                    0 => f.write_str("and no send may have got one"),
+                    _ => write!(f, "and only {sends} of the sends without an offset may have got one"),
+                }
             }
             Wrong::Passed { partition, poll, last, next, offset, over } => {
                 let of = Of(partition);
@@ -268,6 +290,12 @@ fn is_steps(value: &Value) -> bool {
     value.as_list().is_some_and(|steps| steps.iter().all(is_step))
 }
 
+/// A partition, which as the key of a map in JSON is a text.
+fn numbered(name: &Value) -> Cow<'_, Value> {
+    let number = name.as_text().and_then(|text| text.parse::<i64>().ok().filter(|number| number.to_string() == text));
+    number.map_or(Cow::Borrowed(name), |number| Cow::Owned(Value::Int(number)))
+}
+
 impl Partition {
     fn record(&mut self, record: &Value) -> usize {
         let number = self.names.number(record);
@@ -300,6 +328,7 @@ impl Log {
     }
 
     fn on_send(&mut self, done: &Done<'_>, name: &Value, value: &Value, answer: &Value) -> Result<(), CheckError> {
+        let name = &*numbered(name);
         let partition = self.partitions.of(name);
         let number = partition.record(value);
         let record = &mut partition.records[number];
@@ -362,7 +391,7 @@ impl Log {
     }
 
     fn on_polled(&mut self, done: &Done<'_>, name: &Value, records: &Value) -> Result<(), CheckError> {
-        let op = done.op;
+        let (op, name) = (done.op, &*numbered(name));
         let is_subscribed = self.is_subscribed.get(&op.process).copied().unwrap_or(false);
         let mut last = self.partitions.of(name).last.get(&op.process).copied().filter(|_| !is_subscribed);
         let mut is_first = !is_subscribed && last.is_none();
@@ -455,4 +484,23 @@ fn judge(options: &Options, name: &Value, mut partition: Partition, report: &mut
             report.violation(passed(from, Over::Nothing));
         }
     }
+    if options.dense
+        && let Some(holes) = holes(name, &partition)
+    {
+        report.violation(holes);
+    }
+}
+
+/// More offsets that nobody told than sends that may have got them: between two neighbours, or else in all.
+fn holes(name: &Value, partition: &Partition) -> Option<Wrong> {
+    let homeless = |record: &Record| record.attempts.saturating_sub(record.offsets.len()) as u64;
+    let sends = partition.records.iter().map(homeless).sum();
+    let known: Vec<(Op, i64)> = partition.offsets.iter().map(|(offset, (_, by, _))| (*by, *offset)).collect();
+    let between = |low: (Op, i64), high: (Op, i64), known: usize| {
+        let unknown = high.1.abs_diff(low.1) - (known as u64 - 1);
+        let partition = name.clone();
+        (unknown > sends).then_some(Wrong::Holes { partition, low, high, unknown, sends })
+    };
+    let neighbours = known.windows(2).find_map(|pair| between(pair[0], pair[1], 2));
+    neighbours.or_else(|| between(*known.first()?, *known.last()?, known.len()))
 }

@@ -134,6 +134,16 @@ fn slow(history: &History, options: &Options) -> Vec<&'static str> {
             }
         }
     }
+    let offsets: Vec<i64> = (0..40).filter(|offset| holder(*offset).is_some()).collect();
+    let untold = |low: i64, high: i64| (low..high).filter(|offset| holder(*offset).is_none()).count();
+    let homeless = |record: i64| {
+        let attempts = sends.iter().filter(|o| o.call.value == Value::from(record)).count();
+        attempts.saturating_sub(offsets.iter().filter(|offset| holder(**offset) == Some(record)).count())
+    };
+    let homeless: usize = (0..40).map(homeless).sum();
+    if options.dense && offsets.first().is_some_and(|first| untold(*first, *offsets.last().unwrap()) > homeless) {
+        found.push("gap");
+    }
     sorted(found)
 }
 
@@ -146,5 +156,50 @@ proptest! {
         let options = Options { dense, from_start };
         let report = run(Log::new(options.clone()), &history).unwrap();
         prop_assert_eq!(kinds(&report), slow(&history, &options), "{}", report);
+    }
+}
+
+/// Kafka's partitions are numbers, which JSON cannot have as keys.
+#[test]
+fn a_partition_that_is_the_key_of_a_map_in_json_is_its_number() {
+    let text = |polled: i64| {
+        format!(
+            r#"{{"type":"invoke","f":"send","value":[["send",0,1]],"process":0}}
+{{"type":"ok","f":"send","value":[["send",0,[0,1]]],"process":0}}
+{{"type":"invoke","f":"poll","value":[["poll"]],"process":1}}
+{{"type":"ok","f":"poll","value":[["poll",{{"0":[[0,{polled}]]}}]],"process":1}}
+"#
+        )
+    };
+    for (polled, kinds_found) in [(1, vec![]), (2, vec!["invented", "two-records-at-one-offset"])] {
+        let history = tenet_histories::read(text(polled).as_bytes(), "history").unwrap().history;
+        let report = run(Log::new(Options::default()), &history).unwrap();
+        assert_eq!(kinds(&report), kinds_found, "{report}");
+    }
+}
+
+#[test]
+fn offsets_that_nobody_can_have_got_are_a_gap_where_offsets_are_dense() {
+    let text = |unknown: usize| {
+        let mut text = String::from(
+            r#"{"tenet-history": 2, "workload": "partition-log"}
+{"time_ns": 10, "type": "invoke", "process": 0, "f": "send", "key": "p", "value": "a"}
+{"time_ns": 20, "type": "ok", "process": 0, "value": 0}
+{"time_ns": 30, "type": "invoke", "process": 0, "f": "send", "key": "p", "value": "b"}
+{"time_ns": 40, "type": "ok", "process": 0, "value": 5}
+"#,
+        );
+        for process in 1..=unknown {
+            let value = format!(r#""f": "send", "key": "p", "value": "c{process}""#);
+            text.push_str(&format!(r#"{{"time_ns": 50, "type": "invoke", "process": {process}, {value}}}"#));
+            text.push('\n');
+        }
+        text
+    };
+    let options = Options { dense: true, from_start: false };
+    for (unknown, kinds_found) in [(0, vec!["gap"]), (3, vec!["gap"]), (4, vec![])] {
+        let history = tenet_histories::read(text(unknown).as_bytes(), "history").unwrap().history;
+        let report = run(Log::new(options.clone()), &history).unwrap();
+        assert_eq!(kinds(&report), kinds_found, "{unknown}: {report}");
     }
 }
