@@ -5,11 +5,19 @@
 //! none can go. What shows it is asked of the caller, who must see to it that it is *the same* anomaly: a history without
 //! the write that a read saw is just as invalid, but says something else.
 //!
+//! For that reason little can go by itself, and the search is guided by who saw what ([`needs`]): it begins with the
+//! operations that the explanation names, or these and all whose writes they saw, or the shortest beginning that shows it;
+//! and what goes takes along those who saw its writes. That is a guess, and decides nothing: each part is asked about.
+//!
 //! Invariants
 //!  M1  What is answered shows it; if it is `minimal`, no history that lacks one more operation does.
 //!  M2  Operations keep their processes, their times and their order. Faults, phases and alarms are left out.
 
-use tenet_histories::{Event, History};
+use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::Range;
+
+use tenet_histories::{Event, History, Operation, Outcome, Value};
 
 use crate::CheckError;
 
@@ -39,16 +47,26 @@ pub fn minimize(
     hint: &[usize],
     shows: &mut dyn FnMut(&History) -> Shows,
 ) -> Result<Option<Minimal>, CheckError> {
-    let mut search = Search { history, events: Vec::new(), shows, asked: 0, is_over: false };
-    for operation in history.operations()? {
-        search.events.push((operation.invoke_event, operation.completed.map(|completed| completed.event)));
+    let operations = history.operations()?;
+    let mut events = Vec::new();
+    for operation in &operations {
+        events.push((operation.invoke_event, operation.completed.map(|completed| completed.event)));
     }
-    let mut kept: Vec<usize> = (0..search.events.len()).collect();
-    let hint: Vec<usize> = kept.iter().copied().filter(|operation| hint.contains(operation)).collect();
+    let hint = hint.to_vec();
+    let mut search = Search { history, events, hint, needs: Vec::new(), shows, asked: 0, is_over: false };
+    let mut kept: Vec<usize> = (0..operations.len()).collect();
+    let hint: Vec<usize> = kept.iter().copied().filter(|operation| search.hint.contains(operation)).collect();
     if !hint.is_empty() && search.still_shows(&hint) {
         kept = hint;
-    } else if !search.still_shows(&kept) {
-        return Ok(None);
+    } else {
+        search.needs = needs(&operations);
+        let closed = search.closed(&hint);
+        if closed.len() > hint.len() && closed.len() < kept.len() && search.still_shows(&closed) {
+            kept = closed;
+        } else if !search.still_shows(&kept) {
+            return Ok(None);
+        }
+        search.cut(&mut kept);
     }
     search.thin(&mut kept);
     search.pick(&mut kept);
@@ -56,10 +74,78 @@ pub fn minimize(
     Ok(Some(Minimal { history, operations: kept, minimal: !search.is_over, asked: search.asked }))
 }
 
+/// Per operation: those without which its answer would show what nobody wrote. A key with a value that stands in the answer
+/// is taken to be written by the last operation before that asked for it, and if that failed, by the last that did not too.
+fn needs(operations: &[Operation<'_>]) -> Vec<Vec<usize>> {
+    let mut writers: HashMap<u64, Vec<usize>> = HashMap::new();
+    let mut marks = Vec::new();
+    for operation in operations {
+        marks_of(&operation.call.key, &operation.call.value, &mut marks);
+        for mark in marks.drain(..) {
+            writers.entry(mark).or_default().push(operation.index);
+        }
+    }
+    let needs_of = |operation: &Operation<'_>| {
+        let mut needs = Vec::new();
+        let Some(completed) = operation.completed else { return needs };
+        let mut marks = Vec::new();
+        marks_of(&operation.call.key, operation.answer(), &mut marks);
+        for mark in marks {
+            let Some(all) = writers.get(&mark) else { continue };
+            let before = all.partition_point(|writer| operations[*writer].invoke_event < completed.event);
+            let others = || all[..before].iter().rev().copied().filter(|writer| *writer != operation.index);
+            needs.extend(others().next());
+            needs.extend(others().find(|writer| operations[*writer].outcome() != Outcome::Fail));
+        }
+        needs.sort_unstable();
+        needs.dedup();
+        needs
+    };
+    operations.iter().map(needs_of).collect()
+}
+
+/// The values in a payload with the keys that they belong to, as hashes: two that are alike by chance cost a question.
+fn marks_of(key: &Value, payload: &Value, marks: &mut Vec<u64>) {
+    let is_step = |item: &Value| item.as_list().is_some_and(|item| item.len() > 1 && item[0].as_name().is_some());
+    match payload.as_list() {
+        // `[["append", key, value], ["r", key, values]]`.
+        Some(steps) if !steps.is_empty() && steps.iter().all(is_step) => {
+            for step in steps.iter().filter_map(Value::as_list) {
+                step[2..].iter().for_each(|value| mark(&step[1], value, marks));
+            }
+        }
+        _ => mark(key, payload, marks),
+    }
+}
+
+fn mark(key: &Value, value: &Value, marks: &mut Vec<u64>) {
+    match value {
+        Value::Nil | Value::Bool(_) => {}
+        Value::List(items) => {
+            // A pair of a key and a value, or values.
+            if let [of, value] = items.as_slice() {
+                mark(of, value, marks);
+            }
+            items.iter().for_each(|item| mark(key, item, marks));
+        }
+        Value::Set(items) => items.iter().for_each(|item| mark(key, item, marks)),
+        Value::Map(map) => map.iter().for_each(|(of, value)| mark(of, value, marks)),
+        atom => {
+            let mut hasher = DefaultHasher::new();
+            (key, atom).hash(&mut hasher);
+            marks.push(hasher.finish());
+        }
+    }
+}
+
 struct Search<'a> {
     history: &'a History,
     /// Per operation: where it begins and ends.
     events: Vec<(usize, Option<usize>)>,
+    /// Who is expected to show it.
+    hint: Vec<usize>,
+    /// Per operation: others that it should not be without. Empty: nothing is known.
+    needs: Vec<Vec<usize>>,
     shows: &'a mut dyn FnMut(&History) -> Shows,
     asked: usize,
     is_over: bool,
@@ -93,17 +179,68 @@ impl Search<'_> {
         }
     }
 
-    /// Leaves out ever smaller stretches.
+    /// These, and all that they need.
+    fn closed(&self, operations: &[usize]) -> Vec<usize> {
+        let mut is_in = vec![false; self.events.len()];
+        let mut next = operations.to_vec();
+        while let Some(operation) = next.pop() {
+            if !std::mem::replace(&mut is_in[operation], true) {
+                next.extend(&self.needs[operation]);
+            }
+        }
+        (0..is_in.len()).filter(|operation| is_in[*operation]).collect()
+    }
+
+    /// Those that are left when these places of `kept` go, and with them whoever needs them.
+    fn without(&self, kept: &[usize], gone: Range<usize>) -> Vec<usize> {
+        let mut is_gone = vec![false; self.events.len()];
+        kept[gone].iter().for_each(|operation| is_gone[*operation] = true);
+        loop {
+            let mut more = false;
+            for operation in kept {
+                let needs_gone = || self.needs[*operation].iter().any(|needed| is_gone[*needed]);
+                if !self.needs.is_empty() && !is_gone[*operation] && needs_gone() {
+                    (is_gone[*operation], more) = (true, true);
+                }
+            }
+            if !more {
+                return kept.iter().copied().filter(|operation| !is_gone[*operation]).collect();
+            }
+        }
+    }
+
+    /// Leaves out the end, as long as the beginning shows it. (What begins later may hide it again; then less is cut.)
+    fn cut(&mut self, kept: &mut Vec<usize>) {
+        let (mut too_short, mut enough) = (0, kept.len());
+        while too_short + 1 < enough && !self.is_over {
+            let middle = too_short.midpoint(enough);
+            match self.still_shows(&kept[..middle]) {
+                true => enough = middle,
+                false => too_short = middle,
+            }
+        }
+        kept.truncate(enough);
+    }
+
+    /// Leaves out ever smaller stretches, together with whoever needs them if that leaves those who show it. Without these it
+    /// is tried where there are few questions to ask, and as long as it helps.
     fn thin(&mut self, kept: &mut Vec<usize>) {
+        const FEW: usize = 32;
         let mut stretch = kept.len().div_ceil(2);
+        let mut alone_helps = true;
         while stretch > 1 && !self.is_over {
             let before = kept.len();
+            let try_alone = alone_helps || stretch * FEW >= before;
+            alone_helps = false;
             let mut first = 0;
             while first < kept.len() {
                 let end = (first + stretch).min(kept.len());
-                let rest: Vec<usize> = kept[..first].iter().chain(&kept[end..]).copied().collect();
-                if self.still_shows(&rest) {
-                    *kept = rest;
+                let alone: Vec<usize> = kept[..first].iter().chain(&kept[end..]).copied().collect();
+                let closed = self.without(kept, first..end);
+                if self.is_promising(kept, &closed) && self.still_shows(&closed) {
+                    *kept = closed;
+                } else if try_alone && closed.len() < alone.len() && self.still_shows(&alone) {
+                    (*kept, alone_helps) = (alone, true);
                 } else {
                     first = end;
                 }
@@ -113,19 +250,27 @@ impl Search<'_> {
         }
     }
 
-    /// Leaves out single operations, later ones first, until none can go.
+    /// Whether those who show it are still there, as far as anybody knows.
+    fn is_promising(&self, kept: &[usize], rest: &[usize]) -> bool {
+        let is_in = |all: &[usize]| self.hint.iter().all(|operation| all.binary_search(operation).is_ok());
+        self.needs.is_empty() || is_in(rest) || !is_in(kept)
+    }
+
+    /// Leaves out single operations, later ones first, until none of those that are left can go.
     fn pick(&mut self, kept: &mut Vec<usize>) {
-        loop {
-            let before = kept.len();
-            for place in (0..before).rev() {
-                let mut rest = kept.clone();
-                rest.remove(place);
-                if self.still_shows(&rest) {
-                    *kept = rest;
-                }
-            }
-            if kept.len() == before || self.is_over {
-                return;
+        let (mut place, mut in_vain) = (kept.len(), 0);
+        while in_vain < kept.len() && !self.is_over {
+            place = if place == 0 { kept.len() } else { place } - 1;
+            let mut alone = kept.clone();
+            alone.remove(place);
+            let closed = self.without(kept, place..place + 1);
+            if closed.len() < alone.len() && self.is_promising(kept, &closed) && self.still_shows(&closed) {
+                (*kept, in_vain) = (closed, 0);
+                place = place.min(kept.len());
+            } else if self.still_shows(&alone) {
+                (*kept, in_vain) = (alone, 0);
+            } else {
+                in_vain += 1;
             }
         }
     }

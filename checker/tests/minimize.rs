@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tenet_checker::isolation;
 use tenet_checker::minimize::{Minimal, Shows, minimize};
+use tenet_checker::{generate, isolation};
 use tenet_histories::{Call, Completion, Event, History, Outcome, Process, Value, What};
 
 fn lists() -> Vec<PathBuf> {
@@ -105,6 +105,34 @@ fn a_hint_that_is_enough_spares_questions() {
     let minimal = minimize(&history, &report.proof().unwrap().operations(), &mut ask).unwrap().unwrap();
     assert_minimal(&minimal, &wanted);
     assert!(minimal.asked < 20, "asked {} times", minimal.asked);
+}
+
+/// Everything that a reader saw must stay, and what its writers saw: leaving out stretches alone would fail each time.
+#[test]
+fn who_saw_what_guides_the_search() {
+    let mut plan = generate::Plan::new(generate::Model::Lists, 5, 500);
+    (plan.keys, plan.processes) = (5, 5);
+    let events = generate::Generator::new(plan).unwrap().collect();
+    let mut history = History { events, ..History::default() };
+    // One late reader saw the last two elements the other way around.
+    let reads_long = |item: &Value| item.as_list().unwrap()[2].as_list().is_some_and(|list| list.len() > 20);
+    let swapped = history.events.iter_mut().rev().find_map(|event| {
+        let What::Complete { completion, .. } = &mut event.what else { return None };
+        let Value::List(steps) = &mut completion.value else { return None };
+        let Value::List(step) = steps.iter_mut().find(|step| reads_long(step))? else { return None };
+        let Value::List(list) = &mut step[2] else { return None };
+        let last = list.len() - 1;
+        list.swap(last - 1, last);
+        Some(())
+    });
+    assert!(swapped.is_some());
+    let report = isolation::check_lists(&history, &isolation::Options::default()).unwrap();
+    let wanted = class(&history);
+    let mut ask = |part: &History| shows(&wanted, class(part));
+    let minimal = minimize(&history, &report.proof().unwrap().operations(), &mut ask).unwrap().unwrap();
+    assert_minimal(&minimal, &wanted);
+    let (left, asked) = (minimal.operations.len(), minimal.asked);
+    assert!(asked < left * 3, "asked {asked} times, {left} are left");
 }
 
 #[test]
