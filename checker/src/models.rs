@@ -1,18 +1,22 @@
 //! The models by the names under which they are asked for: what each judges, and what it understands.
 //!
 //! A history may be judged by a model if the model reads it without complaint. Where several do, a person must say which is
-//! meant; some judge a weaker promise over the same operations as another and are therefore never guessed.
+//! meant; some judge another promise over the same operations and are therefore never guessed.
+//!
+//! What a model must know besides the operations are its facts: of the header, or said by a person. Each model names its own
+//! with their kinds, so that nothing that a person says is passed over.
 
 use std::fmt;
 
-use tenet_histories::{Event, Header, History, Value, What, workloads};
+use tenet_histories::{Event, Header, History, Process, Value, What, facts, workloads};
 
 use crate::budget::Budget;
 use crate::checks::causal::Level;
 use crate::checks::{self, Check, bank, convergence, counter, leases, log, queue, session, set, staleness, unique_ids};
 use crate::html::Shown;
+use crate::isolation::stamped::{Stamped, StampedReport};
 use crate::linearizable::{self, Kind, Saw};
-use crate::{CheckError, Verdict, isolation, predicate_skew, write_skew};
+use crate::{CheckError, Oracle, Verdict, isolation, predicate_skew, write_skew};
 
 /// Events that are looked at to tell which models read a history, and steps that each may take with them.
 const GLANCE_EVENTS: usize = 2000;
@@ -35,9 +39,53 @@ pub struct Model {
     pub promise: &'static str,
     /// What clients ask for.
     pub functions: &'static [&'static str],
-    /// Another model judges a stronger promise over the same operations, so that this one must be named.
+    /// Another model judges another promise over the same operations, so that this one must be named.
     pub by_name_only: bool,
+    /// It goes by the order of operations of different clients.
+    pub needs_real_time: bool,
+    /// What it heeds besides the operations.
+    pub facts: &'static [Fact],
     judge: Judge,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fact {
+    pub name: &'static str,
+    pub kind: FactKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FactKind {
+    Bool,
+    Int,
+    /// An integer from 0.
+    Count,
+    List,
+    Any,
+}
+
+impl FactKind {
+    /// Nil is as if it had not been said.
+    fn admits(self, value: &Value) -> bool {
+        value.is_nil()
+            || match self {
+                FactKind::Bool => value.as_bool().is_some(),
+                FactKind::Int => value.as_int().is_some(),
+                FactKind::Count => value.as_int().is_some_and(|int| int >= 0),
+                FactKind::List => value.as_list().is_some(),
+                FactKind::Any => true,
+            }
+    }
+
+    fn expected(self) -> &'static str {
+        match self {
+            FactKind::Bool => "true or false",
+            FactKind::Int => "a whole number",
+            FactKind::Count => "a whole number from 0",
+            FactKind::List => "a list",
+            FactKind::Any => "a value",
+        }
+    }
 }
 
 /// How a model is judged.
@@ -188,6 +236,50 @@ where
     }
 }
 
+/// By timestamps alone.
+struct WhiteBox {
+    stamped: Stamped,
+    level: isolation::Level,
+}
+
+struct ByTimestamps {
+    report: StampedReport,
+    level: isolation::Level,
+}
+
+impl Stream for WhiteBox {
+    fn push(&mut self, event: &Event) -> Result<(), CheckError> {
+        self.stamped.push(event)
+    }
+
+    fn finish(self: Box<Self>) -> Result<Box<dyn Told>, CheckError> {
+        Ok(told(ByTimestamps { report: self.stamped.finish(), level: self.level }))
+    }
+}
+
+impl Told for ByTimestamps {
+    fn verdict(&self) -> Verdict {
+        match self.report.operations {
+            0 => {
+                Verdict::unknown(Oracle::Timestamps, "no operation has a timestamp, so that there is nothing to judge")
+            }
+            _ => self.report.verdict(self.level),
+        }
+    }
+
+    fn class(&self) -> Option<String> {
+        let is_invalid = matches!(self.verdict().finding, crate::Finding::Invalid { .. });
+        let broken = self.report.violations.iter().map(|violation| violation.rule());
+        broken.filter(|rule| is_invalid && rule.is_of(self.level)).map(|rule| rule.to_string()).next()
+    }
+}
+
+impl fmt::Display for ByTimestamps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.report.fmt(f)
+    }
+}
+
 /// For what wants to see the whole history.
 struct Whole {
     history: History,
@@ -217,7 +309,52 @@ impl Model {
         }
     }
 
+    /// Whether the level means anything to it.
+    pub fn has_levels(&self) -> bool {
+        matches!(self.name, workloads::LIST_APPEND | workloads::RW_REGISTER | STAMPED)
+    }
+
+    /// The level that is judged, if it is about levels: the strongest that the history can be of, unless one was promised.
+    pub fn level(&self, header: &Header, options: &Options) -> Option<isolation::Level> {
+        self.has_levels().then(|| options.level.unwrap_or(strongest(header)))
+    }
+
+    /// Whether facts are of their kinds, and there is real time where it is needed.
+    pub fn accepts(&self, header: &Header, options: &Options) -> Result<(), CheckError> {
+        for Fact { name, kind } in self.facts {
+            if let Some(found) = header.facts.get(*name).filter(|value| !kind.admits(value)) {
+                let (name, found, expected) = (name.to_string(), found.to_string(), kind.expected());
+                return Err(CheckError::Fact { name, found, expected });
+            }
+        }
+        if has_real_time(header) {
+            return Ok(());
+        }
+        if self.needs_real_time {
+            let others = MODELS.iter().filter(|model| !model.needs_real_time && !self.is_disjoint(model));
+            let others: Vec<&str> = others.map(|model| model.name).collect();
+            let instead = if others.is_empty() { "another model".to_string() } else { others.join(", ") };
+            return Err(CheckError::NoRealTime { what: format!("model {}", self.name), instead });
+        }
+        match options.level {
+            Some(level) if level.is_at_least(isolation::Level::StrongReadUncommitted) => {
+                let instead = format!("{} or a weaker level", strongest(header));
+                Err(CheckError::NoRealTime { what: format!("level {level}"), instead })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn is_disjoint(&self, other: &Model) -> bool {
+        self.functions.iter().all(|function| !other.functions.contains(function))
+    }
+
     pub fn check(&self, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
+        self.accepts(&history.header, options)?;
+        self.judge(history, options)
+    }
+
+    fn judge(&self, history: &History, options: &Options) -> Result<Box<dyn Told>, CheckError> {
         let mut stream = self.stream(&history.header, options);
         history.events.iter().try_for_each(|event| stream.push(event))?;
         stream.finish()
@@ -234,8 +371,48 @@ impl Model {
             return false;
         }
         let options = Options { budget: Budget { steps_max: GLANCE_STEPS, ..Budget::default() }, ..Options::default() };
-        self.check(&History { header: history.header.clone(), events: events.to_vec() }, &options).is_ok()
+        self.judge(&History { header: history.header.clone(), events: events.to_vec() }, &options).is_ok()
     }
+
+    /// Whether it could be meant where nobody says so.
+    fn may_be_guessed(&self, history: &History) -> bool {
+        let is_meant = match self.judge {
+            Judge::Linear(Kind::FencedMutex) => has_tokens(history),
+            Judge::Linear(_) | Judge::By(_) => !self.by_name_only,
+        };
+        is_meant && (has_real_time(&history.header) || !self.needs_real_time)
+    }
+}
+
+/// A history of sessions may have no time that they share.
+fn has_real_time(header: &Header) -> bool {
+    header.facts.get(facts::REAL_TIME) != Some(&Value::Bool(false))
+}
+
+/// The strongest level that such a history can be of.
+fn strongest(header: &Header) -> isolation::Level {
+    match has_real_time(header) {
+        true => isolation::Level::StrictSerializable,
+        false => isolation::Level::StrongSessionSerializable,
+    }
+}
+
+/// Whether somebody who acquired a lock was answered a number, which is a fencing token.
+fn has_tokens(history: &History) -> bool {
+    let mut acquiring: Vec<Process> = Vec::new();
+    history.events.iter().take(GLANCE_EVENTS).any(|event| match &event.what {
+        What::Invoke { process, call } if call.function == "acquire" => {
+            acquiring.push(*process);
+            false
+        }
+        What::Complete { process, completion } => {
+            let before = acquiring.len();
+            acquiring.retain(|other| other != process);
+            let token = completion.value.as_list().and_then(<[Value]>::last).unwrap_or(&completion.value);
+            acquiring.len() < before && token.as_int().is_some()
+        }
+        What::Invoke { .. } | What::Fault(_) | What::Phase { .. } | What::Alarm(_) => false,
+    })
 }
 
 pub fn named(name: &str) -> Option<&'static Model> {
@@ -248,8 +425,17 @@ pub fn named(name: &str) -> Option<&'static Model> {
 pub fn candidates(history: &History) -> Vec<&'static Model> {
     match named(&history.header.workload) {
         Some(model) => vec![model],
-        None => MODELS.iter().filter(|model| !model.by_name_only && model.reads(history)).collect(),
+        None => MODELS.iter().filter(|model| model.may_be_guessed(history) && model.reads(history)).collect(),
     }
+}
+
+/// Those that read the history too, and judge another promise of it than the one that was guessed.
+pub fn others(guessed: &Model, history: &History) -> Vec<&'static Model> {
+    let is_other = |model: &&Model| {
+        let has_time = has_real_time(&history.header) || !model.needs_real_time;
+        model.by_name_only && model.name != guessed.name && has_time && model.reads(history)
+    };
+    MODELS.iter().filter(is_other).collect()
 }
 
 fn told<T: Told + 'static>(report: T) -> Box<dyn Told> {
@@ -263,8 +449,35 @@ fn linear_options(kind: Kind, header: &Header, options: &Options) -> linearizabl
 }
 
 const fn linear(kind: Kind, promise: &'static str, functions: &'static [&'static str], by_name_only: bool) -> Model {
-    Model { name: kind.name(), promise, functions, by_name_only, judge: Judge::Linear(kind) }
+    let facts = match kind {
+        Kind::Register | Kind::MultiRegister | Kind::Kv => VALUES,
+        Kind::Counter => COUNTS,
+        _ => PLAIN,
+    };
+    Model {
+        name: kind.name(),
+        promise,
+        functions,
+        by_name_only,
+        needs_real_time: true,
+        facts,
+        judge: Judge::Linear(kind),
+    }
 }
+
+const fn fact(name: &'static str, kind: FactKind) -> Fact {
+    Fact { name, kind }
+}
+
+const REAL_TIME: Fact = fact(facts::REAL_TIME, FactKind::Bool);
+const PAIRS: Fact = fact("pairs", FactKind::Bool);
+const INITIAL: Fact = fact(facts::INITIAL, FactKind::Any);
+const PLAIN: &[Fact] = &[PAIRS, REAL_TIME];
+const VALUES: &[Fact] = &[INITIAL, PAIRS, REAL_TIME];
+const COUNTS: &[Fact] = &[fact(facts::INITIAL, FactKind::Int), PAIRS, REAL_TIME];
+
+/// By timestamps alone, whatever its functions.
+pub const STAMPED: &str = "stamped";
 
 const REGISTERS: &[&str] = &["read", "write", "cas", "txn"];
 
@@ -274,7 +487,7 @@ fn initial(header: &Header, options: &Options) -> Value {
 
 fn isolated<B>(builder: B, header: &Header, options: &Options) -> Transactions<B> {
     let default = isolation::Options::default();
-    let level = options.level.unwrap_or(default.level);
+    let level = options.level.unwrap_or(strongest(header));
     let options = isolation::Options { level, budget: options.budget.clone(), ..default }.of(header);
     Transactions { builder, options }
 }
@@ -326,6 +539,8 @@ pub const MODELS: &[Model] = &[
             "etcd-compact",
         ],
         by_name_only: true,
+        needs_real_time: true,
+        facts: &[REAL_TIME],
         judge: Judge::By(|header, options| {
             let stream = Box::new(linearizable::Collector::new(Box::new(linearizable::models::Etcd), false));
             Box::new(Linear { stream, options: linear_options(Kind::default(), header, options) })
@@ -336,6 +551,8 @@ pub const MODELS: &[Model] = &[
         promise: "transactions over lists are isolated",
         functions: &["txn"],
         by_name_only: false,
+        needs_real_time: false,
+        facts: &[REAL_TIME],
         judge: Judge::By(|header, options| Box::new(isolated(isolation::Lists::default(), header, options))),
     },
     Model {
@@ -343,6 +560,8 @@ pub const MODELS: &[Model] = &[
         promise: "transactions over registers are isolated",
         functions: &["txn"],
         by_name_only: false,
+        needs_real_time: false,
+        facts: &[INITIAL, REAL_TIME],
         judge: Judge::By(|header, options| {
             Box::new(isolated(isolation::Registers::new(initial(header, options)), header, options))
         }),
@@ -352,6 +571,15 @@ pub const MODELS: &[Model] = &[
         promise: "every read of all accounts has the same total",
         functions: &["read", "transfer"],
         by_name_only: false,
+        needs_real_time: false,
+        facts: &[
+            fact("total", FactKind::Int),
+            fact("total-amount", FactKind::Int),
+            fact("accounts", FactKind::List),
+            fact("negative-balances", FactKind::Bool),
+            PAIRS,
+            REAL_TIME,
+        ],
         judge: Judge::By(|header, _| checked(header, bank::Bank::new(bank::Options::of(header)))),
     },
     Model {
@@ -359,6 +587,8 @@ pub const MODELS: &[Model] = &[
         promise: "what was added is read from then on",
         functions: &["add", "read"],
         by_name_only: true,
+        needs_real_time: true,
+        facts: &[fact("linearizable", FactKind::Bool), PAIRS, REAL_TIME],
         judge: Judge::By(|header, _| checked(header, set::Set::new(set::Options::of(header)))),
     },
     Model {
@@ -366,6 +596,8 @@ pub const MODELS: &[Model] = &[
         promise: "each read of a counter is a possible sum",
         functions: &["add", "inc", "dec", "read"],
         by_name_only: true,
+        needs_real_time: true,
+        facts: COUNTS,
         judge: Judge::By(|header, options| {
             let initial = initial(header, options).as_int().unwrap_or(0);
             checked(header, counter::Counter::new(initial))
@@ -376,6 +608,8 @@ pub const MODELS: &[Model] = &[
         promise: "what is enqueued is dequeued once, in any order",
         functions: &["enqueue", "dequeue", "drain"],
         by_name_only: false,
+        needs_real_time: true,
+        facts: &[fact("duplicates-allowed", FactKind::Bool), PAIRS, REAL_TIME],
         judge: Judge::By(|header, _| checked(header, queue::Queue::new(queue::Options::of(header)))),
     },
     Model {
@@ -383,6 +617,8 @@ pub const MODELS: &[Model] = &[
         promise: "one side of each pair stays on",
         functions: &["read", "turn-on", "turn-off"],
         by_name_only: false,
+        needs_real_time: false,
+        facts: &[REAL_TIME],
         judge: Judge::By(|_, _| Box::new(Whole { history: History::default(), check: write_skew::check })),
     },
     Model {
@@ -390,6 +626,8 @@ pub const MODELS: &[Model] = &[
         promise: "a group never has two rows",
         functions: &["read", "claim", "release"],
         by_name_only: false,
+        needs_real_time: false,
+        facts: &[REAL_TIME],
         judge: Judge::By(|_, _| Box::new(Whole { history: History::default(), check: predicate_skew::check })),
     },
     Model {
@@ -397,6 +635,8 @@ pub const MODELS: &[Model] = &[
         promise: "no identifier is given twice",
         functions: &["generate"],
         by_name_only: false,
+        needs_real_time: false,
+        facts: PLAIN,
         judge: Judge::By(|header, _| checked(header, unique_ids::UniqueIds::default())),
     },
     Model {
@@ -404,6 +644,8 @@ pub const MODELS: &[Model] = &[
         promise: "each client reads its writes and sees the database move forward",
         functions: REGISTERS,
         by_name_only: true,
+        needs_real_time: false,
+        facts: VALUES,
         judge: Judge::By(|header, options| {
             let (initial, budget) = (initial(header, options), options.budget.clone());
             checked(header, session::Session::new(session::Options { initial, budget }))
@@ -414,6 +656,8 @@ pub const MODELS: &[Model] = &[
         promise: "whoever sees an effect sees its causes",
         functions: REGISTERS,
         by_name_only: true,
+        needs_real_time: false,
+        facts: VALUES,
         judge: Judge::By(|header, options| causal(Level::Causal, header, options)),
     },
     Model {
@@ -421,6 +665,8 @@ pub const MODELS: &[Model] = &[
         promise: "whoever sees an effect sees its causes, and conflicts are settled alike for all",
         functions: REGISTERS,
         by_name_only: true,
+        needs_real_time: false,
+        facts: VALUES,
         judge: Judge::By(|header, options| causal(Level::Convergent, header, options)),
     },
     Model {
@@ -428,6 +674,8 @@ pub const MODELS: &[Model] = &[
         promise: "each client sees all it does in one order of causes",
         functions: REGISTERS,
         by_name_only: true,
+        needs_real_time: false,
+        facts: VALUES,
         judge: Judge::By(|header, options| causal(Level::Memory, header, options)),
     },
     Model {
@@ -435,6 +683,8 @@ pub const MODELS: &[Model] = &[
         promise: "a lock has one holder at a time, and its tokens fence off earlier ones",
         functions: &["acquire", "renew", "release", "use"],
         by_name_only: true,
+        needs_real_time: true,
+        facts: &[fact("lease_ns", FactKind::Count), fact("clock_uncertainty_ns", FactKind::Count), PAIRS, REAL_TIME],
         judge: Judge::By(|header, _| checked(header, leases::Leases::new(leases::Options::of(header)))),
     },
     Model {
@@ -442,6 +692,8 @@ pub const MODELS: &[Model] = &[
         promise: "records keep their offsets, and consumers get them all in order",
         functions: &["send", "poll", "assign", "subscribe", "txn"],
         by_name_only: false,
+        needs_real_time: true,
+        facts: &[fact("dense", FactKind::Bool), fact("from-start", FactKind::Bool), PAIRS, REAL_TIME],
         judge: Judge::By(|header, _| checked(header, log::Log::new(log::Options::of(header)))),
     },
     Model {
@@ -449,6 +701,8 @@ pub const MODELS: &[Model] = &[
         promise: "replicas that have seen the same updates show the same state",
         functions: &["update", "read"],
         by_name_only: false,
+        needs_real_time: true,
+        facts: &[fact("quiet_ns", FactKind::Count), PAIRS, REAL_TIME],
         judge: Judge::By(|header, _| checked(header, convergence::Convergence::new(convergence::Options::of(header)))),
     },
     Model {
@@ -456,9 +710,28 @@ pub const MODELS: &[Model] = &[
         promise: "reads are no older than was promised",
         functions: REGISTERS,
         by_name_only: true,
+        needs_real_time: true,
+        facts: &[fact("age_ns_max", FactKind::Count), fact("versions_max", FactKind::Count), INITIAL, PAIRS, REAL_TIME],
         judge: Judge::By(|header, options| {
             let options = staleness::Options::of(header, initial(header, options));
             checked(header, staleness::Staleness::new(options))
+        }),
+    },
+    Model {
+        name: STAMPED,
+        promise: "timestamps of reads and commits agree with what clients saw",
+        functions: &["txn"],
+        by_name_only: true,
+        needs_real_time: false,
+        facts: &[fact("lag", FactKind::Count), fact("waiting_max", FactKind::Count), INITIAL, REAL_TIME],
+        judge: Judge::By(|header, options| {
+            let count = |name: &str| header.facts.get(name).and_then(Value::as_int).and_then(|int| int.try_into().ok());
+            let default = isolation::stamped::Options::default();
+            let waiting_max = count("waiting_max").map_or(default.waiting_max, |max: u64| max as usize);
+            let lag = count("lag").unwrap_or(default.lag);
+            let stamped = isolation::stamped::Options { lag, waiting_max, initial: initial(header, options) };
+            let level = options.level.unwrap_or(strongest(header));
+            Box::new(WhiteBox { stamped: Stamped::new(&stamped), level })
         }),
     },
 ];

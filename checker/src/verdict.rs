@@ -207,11 +207,33 @@ pub enum CheckError {
     Workload { workload: String },
     #[error("operation {operation} ({function}): {found}, expected {expected}")]
     Shape { operation: usize, function: String, found: String, expected: &'static str },
+    #[error("fact {name}: {found}, expected {expected}")]
+    Fact { name: String, found: String, expected: &'static str },
+    #[error(
+        "{what} needs the order of operations in real time, which this history does not have (its fact real_time is false): judge it by {instead}"
+    )]
+    NoRealTime { what: String, instead: String },
     #[error("more than {max} {what}, which is all that this checker can number")]
     TooMany { what: &'static str, max: usize },
 }
 
-/// For explanations: `12.345678 s`.
+/// For explanations: `12.345678 s`, and nine digits where microseconds do not tell all.
 pub(crate) fn time(time_ns: u64) -> String {
-    format!("{}.{:06} s", time_ns / 1_000_000_000, time_ns % 1_000_000_000 / 1000)
+    let (seconds, rest) = (time_ns / 1_000_000_000, time_ns % 1_000_000_000);
+    match rest % 1000 {
+        0 => format!("{seconds}.{:06} s", rest / 1000),
+        _ => format!("{seconds}.{rest:09} s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::time;
+
+    #[test]
+    fn times_tell_nanoseconds_where_there_are_any() {
+        assert_eq!(time(1_500_000_000), "1.500000 s");
+        assert_eq!(time(2_000_001_000), "2.000001 s");
+        assert_eq!(time(20), "0.000000020 s");
+    }
 }

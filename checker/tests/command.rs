@@ -97,6 +97,173 @@ fn models_are_recognised_or_refused_with_the_candidates() {
     assert_eq!(code(&run_with(&["--level", "very-isolated"], REGISTER)), 2);
 }
 
+/// Jepsen's `independent`: a completion repeats its pair, or has the answer in it.
+#[test]
+fn values_in_pairs_with_their_keys_are_judged_key_by_key() {
+    let text = |read: &str| {
+        format!(
+            "{{:type :invoke, :f :write, :value [1 5], :process 0}}
+{{:type :ok, :f :write, :value [1 5], :process 0}}
+{{:type :invoke, :f :read, :value [1 nil], :process 1}}
+{{:type :ok, :f :read, :value {read}, :process 1}}
+"
+        )
+    };
+    assert_eq!(code(&run_with(&[], &text("[1 5]"))), 0);
+    // Here the whole answer repeats what was asked: it read nil.
+    assert_eq!(code(&run_with(&[], &text("[1 nil]"))), 1);
+    assert_eq!(code(&run_with(&[], &text("[2 5]"))), 2);
+    let add = "{:type :invoke, :f :add, :value [1 5], :process 0}\n{:type :ok, :f :add, :value [1 5], :process 0}\n";
+    let read = |read: &str| {
+        format!(
+            "{{:type :invoke, :f :read, :value [1 nil], :process 1}}\n{{:type :ok, :f :read, :value {read}, :process 1}}\n"
+        )
+    };
+    let full = ["--model", "set-full"];
+    assert_eq!(code(&run_with(&full, &format!("{add}{}{}", read("[1 #{5}]"), read("[1 #{5}]")))), 0);
+    assert_eq!(code(&run_with(&full, &format!("{add}{}{}", read("[1 #{5}]"), read("[1 #{}]")))), 1);
+    assert_eq!(code(&run_with(&full, &format!("{add}{}", read("[2 #{5}]")))), 2);
+    assert_eq!(code(&run_with(&full, &format!("{add}{}", read("5")))), 2);
+}
+
+/// What nobody heeds is refused, not passed over.
+#[test]
+fn facts_have_names_and_kinds() {
+    let set = "set-full/added_and_read_valid.jsonl";
+    let bank = "bank/transfers_valid.jsonl";
+    let refused = |arguments: &[&str], expected: &str| {
+        let out = run(arguments);
+        assert_eq!(code(&out), 2, "{}", told(&out));
+        assert!(told(&out).contains(expected), "{}", told(&out));
+    };
+    let known = "model set-full has no fact `linearisable`, expected one of linearizable, pairs, real_time";
+    refused(&[set, "--fact", "linearisable=true"], known);
+    refused(&[set, "--fact", "linearizable=yes"], "fact linearizable: \"yes\", expected true or false");
+    refused(&[bank, "--fact", "total=abc"], "fact total: \"abc\", expected a whole number");
+    let named = ["leases/lease_run_out_valid.jsonl"];
+    refused(
+        &[&named[..], &["--fact", "lease_ns=5ms"]].concat(),
+        "fact lease_ns: \"5ms\", expected a whole number from 0",
+    );
+    refused(&[&named[..], &["--fact", "lease_ns=-5"]].concat(), "fact lease_ns: -5, expected a whole number from 0");
+    assert_eq!(code(&run(&[set, "--fact", "linearizable=true"])), 0);
+    // The same of a header, but that it may have facts of which nobody knows.
+    let headed = |facts: &str| {
+        let add = r#"{"time_ns":1,"type":"invoke","process":0,"f":"add","value":1}"#;
+        format!("{{\"tenet-history\":2,\"workload\":\"set-full\",\"facts\":{{{facts}}}}}\n{add}\n")
+    };
+    assert_eq!(code(&run_with(&[], &headed(r#""linearizable":1"#))), 2);
+    assert_eq!(code(&run_with(&[], &headed(r#""linearizable":true,"color":"red""#))), 0);
+    // A wrong kind does not make another model the only candidate.
+    let counter = ["--fact", "initial=abc"];
+    let add = "{:type :invoke, :f :inc, :value 1, :process 0}\n";
+    assert_eq!(code(&run_with(&counter, add)), 2);
+}
+
+/// Sessions that share no time.
+#[test]
+fn without_real_time_nothing_is_said_of_it() {
+    let polysi = "w(1,1,0,0)\nr(1,0,1,1)\n";
+    let out = run_with(&[], polysi);
+    assert!(told(&out).contains("(rw-register at strong-session-serializable, 2 operations)"), "{}", told(&out));
+    let out = run_with(&["--model", "multi-register"], polysi);
+    assert_eq!(code(&out), 2, "{}", told(&out));
+    assert!(told(&out).contains("model multi-register needs the order of operations in real time"), "{}", told(&out));
+    assert!(told(&out).contains("judge it by list-append, rw-register, "), "{}", told(&out));
+    assert_eq!(code(&run_with(&["--model", "staleness", "--fact", "versions_max=1"], polysi)), 2);
+    let out = run_with(&["--level", "strict-serializable"], polysi);
+    assert_eq!(code(&out), 2, "{}", told(&out));
+    assert!(told(&out).contains("judge it by strong-session-serializable or a weaker level"), "{}", told(&out));
+    assert_eq!(code(&run_with(&["--level", "serializable"], polysi)), 0);
+    // In the order of its lines the read is stale.
+    assert_eq!(code(&run_with(&["--fact", "real_time=true"], polysi)), 1);
+}
+
+#[test]
+fn a_guess_is_said_where_something_else_may_be_meant() {
+    let lock = "{:type :invoke, :f :acquire, :process 0}\n{:type :ok, :f :acquire, :value TOKEN, :process 0}
+{:type :invoke, :f :release, :process 0}\n{:type :ok, :f :release, :process 0}
+{:type :invoke, :f :acquire, :process 1}\n{:type :ok, :f :acquire, :value TOKEN, :process 1}\n";
+    let out = run_with(&[], &lock.replace("TOKEN", "5"));
+    assert_eq!(code(&out), 2, "{}", told(&out));
+    assert!(told(&out).contains("could be any of the models mutex, fenced-mutex: say which"), "{}", told(&out));
+    assert_eq!(code(&run_with(&["--model", "fenced-mutex"], &lock.replace("TOKEN", "5"))), 1);
+    assert_eq!(code(&run_with(&[], &lock.replace("TOKEN", "nil"))), 0);
+    let set = "{:type :invoke, :f :add, :value 1, :process 0}\n{:type :ok, :f :add, :value 1, :process 0}
+{:type :invoke, :f :read, :process 0}\n{:type :ok, :f :read, :value #{1}, :process 0}\n";
+    let line = "judged as set, which was guessed; set-full judges another promise over the same operations";
+    assert!(told(&run_with(&[], set)).contains(line), "{}", told(&run_with(&[], set)));
+    let json = |arguments: &[&str]| {
+        let out = run_with(&[arguments, &["--json"]].concat(), set);
+        serde_json::from_slice::<Json>(&out.stdout).unwrap()
+    };
+    assert_eq!(json(&[])["guessed"], true);
+    assert!(json(&["--model", "set"])["guessed"].is_null());
+    assert!(!told(&run_with(&["--model", "set"], set)).contains("guessed"));
+}
+
+/// A complaint about the order of events says where to look.
+#[test]
+fn operations_that_do_not_pair_have_a_line() {
+    let invoke = "{:type :invoke, :f :read, :process 0}";
+    for (text, line) in [
+        (format!("{invoke}\n\n; again\n{invoke}\n"), 4),
+        (format!("{}{{:type :ok, :f :read, :process 7}}\n", REGISTER.repeat(600)), 2401),
+    ] {
+        let out = run_with(&["--model", "register"], &text);
+        assert_eq!(code(&out), 2, "{}", told(&out));
+        assert!(told(&out).contains(&format!("standard input:{line}: cannot be read as register")), "{}", told(&out));
+    }
+    let other = format!("{invoke}\n{{:type :ok, :f :write, :value 1, :process 0}}\n");
+    let out = run_with(&[], &other);
+    assert_eq!(code(&out), 2);
+    assert!(
+        told(&out).contains("standard input:2:16: the completion of a write, expected that of the read"),
+        "{}",
+        told(&out)
+    );
+}
+
+/// By timestamps alone: transactions that read what was committed at their snapshots, in a stream.
+#[test]
+fn timestamps_alone_can_be_judged() {
+    let transaction = |number: u64, read: u64| {
+        let (time, before) = (number * 10, number - 1);
+        format!(
+            r#"{{"time_ns":{time},"type":"invoke","process":0,"f":"txn","value":[["r","x",null],["w","x",{number}]]}}
+{{"time_ns":{time},"type":"ok","process":0,"value":[["r","x",{read}],["w","x",{number}]],"read_timestamp":{before},"commit_timestamp":{number}}}
+"#
+        )
+    };
+    let history = |stale: u64| {
+        let transactions = (2..3000).map(|number| transaction(number, if number == stale { 1 } else { number - 1 }));
+        let header = "{\"tenet-history\":2,\"workload\":\"\",\"facts\":{\"initial\":1}}\n".to_string();
+        header + &transactions.collect::<String>()
+    };
+    let named = ["--model", "stamped", "--level", "snapshot-isolation"];
+    let out = run_with(&named, &history(0));
+    assert!(
+        told(&out).contains("valid: standard input (stamped at snapshot-isolation, 2998 operations)"),
+        "{}",
+        told(&out)
+    );
+    let out = run_with(&named, &history(2500));
+    assert_eq!(code(&out), 1, "{}", told(&out));
+    assert!(told(&out).contains("timestamps: "), "{}", told(&out));
+    assert_eq!(code(&run_with(&["--model", "stamped", "--fact", "lag=-1"], &history(0))), 2);
+    let minimized = run_with(&[&["minimize", "-"], &named[..]].concat(), &history(2500));
+    assert_eq!(code(&minimized), 0, "{}", told(&minimized));
+    // Without any there is nothing to go by.
+    let out = run_with(&["--model", "stamped", "list-append/serial_valid.jsonl"], "");
+    assert_eq!(code(&out), 3, "{}", told(&out));
+}
+
+#[test]
+fn a_valid_history_has_its_order_for_machines() {
+    let json: Json = serde_json::from_slice(&run_with(&["--json"], REGISTER).stdout).unwrap();
+    assert_eq!(json["order"], serde_json::json!([{ "part": "", "operations": [0, 1] }]));
+}
+
 #[test]
 fn the_first_value_can_be_given() {
     let read = "{:type :invoke, :f :read, :value nil, :process 1}\n{:type :ok, :f :read, :value 7, :process 1}\n";
@@ -129,6 +296,56 @@ fn exit_codes_of_several_are_that_of_the_gravest() {
     assert_eq!(code(&run(&[empty.path().to_str().unwrap()])), 0);
 }
 
+/// What in a folder is no history is said; what must be one is a complaint.
+#[test]
+fn nothing_in_a_folder_is_passed_over_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let judge = || run(&[folder.path().to_str().unwrap()]);
+    std::fs::write(path("good.edn"), REGISTER).unwrap();
+    std::fs::write(path("notes"), "no history").unwrap();
+    std::fs::write(path("old.edn.gz"), b"\x1f\x8b\x08\x00\x00").unwrap();
+    std::fs::write(path("README.md"), "nobody takes this for a history").unwrap();
+    let out = judge();
+    assert_eq!(code(&out), 0, "{}", told(&out));
+    assert!(told(&out).contains("not judged: 2 in folders: "), "{}", told(&out));
+    assert!(told(&out).contains("notes (a file that begins with \"no history\"), "), "{}", told(&out));
+    assert!(told(&out).contains("old.edn.gz (a file packed by gzip (unpack it first))"), "{}", told(&out));
+    // These must be histories.
+    for (name, text) in [("empty", ""), ("history.bin", "junk"), ("some.jsonl", "junk"), ("other.edn", "junk")] {
+        std::fs::write(path(name), text).unwrap();
+        assert_eq!(code(&judge()), 2, "{name}: {}", told(&judge()));
+        std::fs::remove_file(path(name)).unwrap();
+    }
+    // A byte order mark is no part of it.
+    std::fs::write(path("marked.edn"), format!("\u{feff}{}", stale())).unwrap();
+    assert_eq!(code(&judge()), 1, "{}", told(&judge()));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_jepsen_stores_beside_a_history_is_judged_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let run_of = folder.path().join("etcd/20260101T000000");
+    std::fs::create_dir_all(&run_of).unwrap();
+    std::os::unix::fs::symlink("20260101T000000", folder.path().join("etcd/latest")).unwrap();
+    std::os::unix::fs::symlink("etcd/20260101T000000", folder.path().join("latest")).unwrap();
+    std::fs::write(run_of.join("history.edn"), REGISTER).unwrap();
+    std::fs::write(run_of.join("history.txt"), "0\t:invoke\t:write\t1\n").unwrap();
+    std::fs::write(run_of.join("results.edn"), "{:valid? true}\n").unwrap();
+    std::fs::write(run_of.join("test.fressian"), "").unwrap();
+    let log = "INFO  [jepsen worker 0] jepsen.util: 0\t:invoke\t:write\t1\n";
+    std::fs::write(run_of.join("jepsen.log"), log).unwrap();
+    let out = run(&[folder.path().to_str().unwrap(), "--json"]);
+    assert_eq!(code(&out), 0, "{}", told(&out));
+    assert_eq!(String::from_utf8_lossy(&out.stdout).lines().count(), 1);
+    assert!(told(&out).contains("not judged: 6 in folders: "), "{}", told(&out));
+    // Whoever names a link means it.
+    assert_eq!(code(&run(&[folder.path().join("latest").to_str().unwrap()])), 0);
+    let minimized = run(&["minimize", folder.path().to_str().unwrap()]);
+    assert!(told(&minimized).contains("valid, so that"), "{}", told(&minimized));
+}
+
 /// Tens of thousands of writes at a time, and a read that none of them explains: no search comes to an end.
 fn endless() -> String {
     let mut text = String::new();
@@ -150,6 +367,28 @@ fn limits_end_in_unknown() {
     let out = run_with(&["--model", "counter", "--memory", "1M"], &endless());
     assert_eq!(code(&out), 3, "{}", told(&out));
     assert!(told(&out).contains("memory"), "{}", told(&out));
+}
+
+/// What was read is drawn, whoever ended the check.
+#[test]
+fn an_unknown_history_has_a_page_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("page.html");
+    let name = page.to_str().unwrap();
+    for limit in [["--timeout", "300ms"], ["--memory", "1M"], ["--timeout", "1ms"]] {
+        let out = run_with(&[&["--model", "counter", "--html", name], &limit[..]].concat(), &endless());
+        assert_eq!(code(&out), 3, "{}", told(&out));
+        let text = std::fs::read_to_string(&page).unwrap();
+        assert!(text.contains("unknown") && text.ends_with("</html>\n"));
+        std::fs::remove_file(&page).unwrap();
+    }
+}
+
+#[test]
+fn options_that_mean_nothing_are_refused() {
+    assert_eq!(code(&run_with(&["--jobs", "0"], REGISTER)), 2);
+    let version = run(&["--version"]);
+    assert_eq!(String::from_utf8_lossy(&version.stdout), format!("tenet-check {}\n", env!("CARGO_PKG_VERSION")));
 }
 
 #[test]

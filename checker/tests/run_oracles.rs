@@ -165,7 +165,7 @@ fn clients_that_stay_stuck_are_named() {
     assert!(check(&[0], second).is_valid());
     assert_eq!(
         explanation(&check(&[0, 1], second)),
-        "process 1 did not succeed within 1 s after all was healed at 0.004000 s; \
+        "process 1 did not succeed within 1 s after all was healed at 0.004000001 s; \
          its last operation, 3, ended at 0.008000 s with: because"
     );
     assert!(explanation(&check(&[2], second)).ends_with("operation 4 is open since 0.009000 s"));

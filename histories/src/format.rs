@@ -64,7 +64,11 @@ impl Format {
     }
 
     /// Reads a history in this format. `name` is for errors: the path, or `standard input`.
-    pub fn source<'a>(self, input: impl BufRead + 'a, name: &str) -> Result<Box<dyn Source + 'a>, HistoryError> {
+    pub fn source<'a>(self, mut input: impl BufRead + 'a, name: &str) -> Result<Box<dyn Source + 'a>, HistoryError> {
+        let first = input.fill_buf().map(|bytes| bytes.starts_with(BYTE_ORDER_MARK));
+        if first.map_err(|source| HistoryError::Io { file: name.to_string(), action: "read the history", source })? {
+            input.consume(BYTE_ORDER_MARK.len());
+        }
         Ok(match self {
             Format::JsonLines => Box::new(json_lines::Reader::new(input, name)?),
             Format::Binary => Box::new(binary::Reader::new(input, name)?),
@@ -129,6 +133,12 @@ pub(crate) struct Head<'a> {
 /// Enough for the first operation of any history but the strangest.
 pub(crate) const HEAD_BYTES: u64 = 64 << 10;
 
+/// U+FEFF in UTF-8: what editors of some systems put before a text, and no part of it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a file begins with that was packed by gzip.
+const GZIP: &[u8] = b"\x1f\x8b";
+
 impl Head<'_> {
     /// The first byte that is no blank.
     pub fn first(&self) -> Option<u8> {
@@ -159,13 +169,14 @@ impl Head<'_> {
 
 /// Says which format this is, by its first bytes.
 pub fn recognise(head: &[u8], name: &str) -> Result<Format, HistoryError> {
-    let head = Head { bytes: head };
+    let head = Head { bytes: head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head) };
     let candidates: Vec<Format> = Format::ALL.into_iter().filter(|format| format.fits(&head)).collect();
     match candidates.as_slice() {
         [format] => Ok(*format),
         [] => {
             let found = match head.bytes {
                 [] => "an empty file".to_string(),
+                bytes if bytes.starts_with(GZIP) => "a file packed by gzip (unpack it first)".to_string(),
                 bytes => {
                     format!("a file that begins with {:?}", String::from_utf8_lossy(&bytes[..bytes.len().min(24)]))
                 }

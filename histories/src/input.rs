@@ -79,6 +79,20 @@ impl<R: BufRead> Input<R> {
         &self.name
     }
 
+    /// The line, from 1, on which what was taken last begins; before a form there may be blanks and comments.
+    pub fn line_number(&self) -> usize {
+        let (mut line, mut is_comment) = (self.start.line, false);
+        for byte in &self.chunk {
+            match byte {
+                b'\n' => (line, is_comment) = (line + 1, false),
+                b';' => is_comment = true,
+                byte if is_comment || byte.is_ascii_whitespace() || *byte == b',' => {}
+                _ => break,
+            }
+        }
+        line
+    }
+
     /// The line or form that was taken last.
     pub fn chunk(&self) -> &[u8] {
         &self.chunk

@@ -18,6 +18,11 @@ pub trait Source {
 
     /// The next event; None at the end. After an error there is nothing more to ask for.
     fn next_event(&mut self) -> Result<Option<Event>, HistoryError>;
+
+    /// The line, from 1, on which the last event begins; None where a format has no lines, or an event more than one.
+    fn line(&self) -> Option<usize> {
+        None
+    }
 }
 
 /// Takes events, in their order.

@@ -187,11 +187,12 @@ impl<C: Check> Stream<C> {
             (op.returned, op.return_ns) = (position, time_ns);
         }
         let mut answer = &completion.value;
-        if self.pairs
-            && let Some([key, value]) = answer.as_list()
-            && *key == call.key
-        {
-            answer = value;
+        // Nil may stand for what was asked, pair and all.
+        if self.pairs && completion.outcome == Outcome::Ok && !answer.is_nil() {
+            answer = match answer.as_list() {
+                Some([key, value]) if *key == call.key => value,
+                _ => return Err(misshapen(&op, call, answer, "a pair with the key that was asked for")),
+            };
         }
         self.check.on_done(&Done { op, call, outcome: completion.outcome, answer })
     }

@@ -101,9 +101,13 @@ impl<M: Model, R: Deref<Target = M>> Collector<M, R> {
                 _ => Err(whole.misshapen(value, EXPECTED)),
             };
             (key, asked.value) = pair(asked.value)?;
-            // Those that are not ok may answer anything.
-            if asked.is_ok() {
-                asked.answer = pair(answer)?.1;
+            // Those that are not ok may answer anything; nil may stand for what was asked, pair and all.
+            if asked.is_ok() && !answer.is_nil() {
+                let (of, answered) = pair(answer)?;
+                if of != key {
+                    return Err(whole.misshapen(answer, "a pair with the key that was asked for"));
+                }
+                asked.answer = answered;
             }
         }
         if !self.model.is_keyed() {

@@ -44,6 +44,10 @@ impl<R: BufRead> Source for Reader<R> {
     fn next_event(&mut self) -> Result<Option<Event>, HistoryError> {
         self.ops.next_event()
     }
+
+    fn line(&self) -> Option<usize> {
+        Some(self.ops.line())
+    }
 }
 
 pub(crate) struct Writer<W> {

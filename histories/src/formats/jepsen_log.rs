@@ -77,6 +77,10 @@ impl<R: BufRead> Source for Reader<R> {
         }
         Ok(None)
     }
+
+    fn line(&self) -> Option<usize> {
+        Some(self.input.line_number())
+    }
 }
 
 /// Process, type, function, value, and perhaps an error.

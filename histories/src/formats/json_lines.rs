@@ -164,6 +164,10 @@ impl<R: BufRead> Source for Reader<R> {
         self.last_ns = event.time_ns;
         Ok(Some(event))
     }
+
+    fn line(&self) -> Option<usize> {
+        Some(self.input.line_number())
+    }
 }
 
 pub(crate) struct Writer<W> {

@@ -112,13 +112,19 @@ impl FromOps {
     ) -> Result<What, Trouble> {
         // Without an invocation there is nothing to repeat; who pairs the operations says so.
         let call = self.open.remove(&process);
-        let asked = call.unwrap_or_default();
         if let Some(field) = fields.take("f") {
+            let at = field.at;
             let function = function(field)?;
-            if function != asked.function {
-                extra.insert("f", Value::from(function.as_ref()));
+            match &call {
+                Some(call) if call.function == function => {}
+                Some(call) => {
+                    let problem = format!("the completion of a {function}, expected that of the {}", call.function);
+                    return Err(Trouble::at(at, format!("{problem} that {process} invoked")));
+                }
+                None => drop(extra.insert("f", Value::from(function.as_ref()))),
             }
         }
+        let asked = call.unwrap_or_default();
         if let Some(field) = fields.take("key")
             && field.value != asked.key
         {

@@ -17,6 +17,10 @@ impl<R: BufRead> OpReader<R> {
         OpReader { input, notation, ops: FromOps::default() }
     }
 
+    pub fn line(&self) -> usize {
+        self.input.line_number()
+    }
+
     pub fn next_event(&mut self) -> Result<Option<Event>, HistoryError> {
         while self.input.next_form(self.notation)? {
             loop {

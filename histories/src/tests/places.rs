@@ -199,3 +199,23 @@ fn a_last_line_without_its_end_is_left_out() {
         assert_eq!(result.is_err(), line_based, "{format}");
     }
 }
+
+#[test]
+fn a_byte_order_mark_is_passed_over() {
+    let edn = "{:type :invoke, :f :read, :process 0}\n";
+    let headed = format!(";; tenet-history {{:workload \"register\", :facts {{}}}}\n{edn}");
+    let lines = "{\"tenet-history\":2,\"workload\":\"register\"}\n";
+    for text in [edn, &headed, lines] {
+        let marked = format!("\u{feff}{text}");
+        let history = read(text.as_bytes(), "f").unwrap().history;
+        assert_eq!(read(marked.as_bytes(), "f").unwrap().history, history);
+    }
+    let marked = format!("\u{feff}{edn}");
+    assert!(Format::JepsenEdn.source(marked.as_bytes(), "f").unwrap().next_event().unwrap().is_some());
+}
+
+#[test]
+fn what_is_packed_is_to_be_unpacked() {
+    let error = read(&b"\x1f\x8b\x08\x00"[..], "f").unwrap_err().to_string();
+    assert!(error.starts_with("f: a file packed by gzip (unpack it first), expected a history"), "{error}");
+}

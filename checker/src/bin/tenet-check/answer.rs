@@ -3,7 +3,6 @@
 use serde_json::{Value as Json, json};
 use tenet_checker::isolation::Level;
 use tenet_checker::models::{Levels, Model};
-use tenet_histories::History;
 
 use crate::model::Said;
 use crate::{INVALID, UNKNOWN, UNUSABLE};
@@ -19,18 +18,18 @@ pub enum Outcome {
     Unknown(String),
     /// It cannot be read, or nobody can tell what it means.
     Unusable(String),
-    /// A file of a folder that is no history.
-    Skipped,
+    /// A file of a folder that is no history, or the same as another; why it was not judged.
+    Skipped(String),
 }
 
 pub struct Judged {
     pub model: &'static Model,
+    /// Nobody said the model: those that judge other promises over the same operations.
+    pub guessed: Option<Vec<&'static str>>,
     pub operations: usize,
     pub said: Said,
     /// How the file ends, if it was cut short.
     pub truncated: Option<String>,
-    /// Kept if somebody is going to draw it.
-    pub history: Option<History>,
 }
 
 impl Answer {
@@ -43,7 +42,7 @@ impl Answer {
             },
             Outcome::Unknown(_) => UNKNOWN,
             Outcome::Unusable(_) => UNUSABLE,
-            Outcome::Skipped => 0,
+            Outcome::Skipped(_) => 0,
         }
     }
 
@@ -52,7 +51,7 @@ impl Answer {
             Outcome::Judged(judged) => judged.said.shown.verdict,
             Outcome::Unknown(_) => "unknown",
             Outcome::Unusable(_) => "unreadable",
-            Outcome::Skipped => "skipped",
+            Outcome::Skipped(_) => "skipped",
         }
     }
 
@@ -62,7 +61,7 @@ impl Answer {
             Outcome::Judged(judged) => {
                 let explanation = judged.explanation();
                 let rest = if explanation.is_empty() { String::new() } else { format!("\n{explanation}") };
-                format!("{}: {} ({}){rest}\n", self.verdict(), self.name, judged.about())
+                format!("{}: {} ({}){rest}\n{}", self.verdict(), self.name, judged.about(), judged.guess())
             }
             Outcome::Unknown(reason) => format!("unknown: {}\n{reason}\n", self.name),
             Outcome::Unusable(problem) => {
@@ -70,7 +69,7 @@ impl Answer {
                 let name = if problem.starts_with(&self.name) { String::new() } else { format!("{}: ", self.name) };
                 format!("unreadable: {name}{problem}\n")
             }
-            Outcome::Skipped => String::new(),
+            Outcome::Skipped(_) => String::new(),
         }
     }
 
@@ -81,12 +80,15 @@ impl Answer {
         match &self.outcome {
             Outcome::Unknown(reason) => add("reason", json!(reason)),
             Outcome::Unusable(problem) => add("problem", json!(problem)),
-            Outcome::Skipped => {}
+            Outcome::Skipped(_) => {}
             Outcome::Judged(judged) => {
                 let Said { shown, class, level, levels } = &judged.said;
                 let names = |levels: &[Level]| levels.iter().map(|level| level.name()).collect::<Vec<_>>();
                 add("model", json!(judged.model.name));
                 add("operations", json!(judged.operations));
+                if judged.guessed.is_some() {
+                    add("guessed", json!(true));
+                }
                 if let Some(level) = level {
                     add("level", json!(level.name()));
                 }
@@ -99,6 +101,12 @@ impl Answer {
                 }
                 if shown.verdict == "unknown" {
                     add("reason", json!(shown.explanation));
+                }
+                // The proof; of what is not valid, no more than a beginning.
+                if shown.verdict == "valid" && !shown.orders.is_empty() {
+                    let order =
+                        |(part, operations): &(String, Vec<usize>)| json!({ "part": part, "operations": operations });
+                    add("order", shown.orders.iter().map(order).collect());
                 }
                 if shown.verdict != "INVALID" {
                     return json;
@@ -121,10 +129,30 @@ impl Answer {
 }
 
 impl Judged {
-    fn about(&self) -> String {
+    /// `list-append at serializable`.
+    pub fn promise(&self) -> String {
         let level = self.said.level.map(|level| format!(" at {level}")).unwrap_or_default();
+        format!("{}{level}", self.model.name)
+    }
+
+    fn about(&self) -> String {
         let plural = if self.operations == 1 { "" } else { "s" };
-        format!("{}{level}, {} operation{plural}", self.model.name, self.operations)
+        format!("{}, {} operation{plural}", self.promise(), self.operations)
+    }
+
+    /// A line, where the model was guessed and something else may be meant.
+    fn guess(&self) -> String {
+        let name = self.model.name;
+        match self.guessed.as_deref().unwrap_or_default() {
+            [] => String::new(),
+            [one] => {
+                format!("judged as {name}, which was guessed; {one} judges another promise over the same operations\n")
+            }
+            several => format!(
+                "judged as {name}, which was guessed; {} judge other promises over the same operations\n",
+                several.join(", ")
+            ),
+        }
     }
 
     fn explanation(&self) -> String {
@@ -149,7 +177,7 @@ impl Judged {
 /// A line each: verdict, model, operations, name.
 pub fn table(answers: &[Answer]) -> String {
     let mut rows = vec![["verdict", "model", "operations", "history"].map(str::to_string)];
-    for answer in answers.iter().filter(|answer| !matches!(answer.outcome, Outcome::Skipped)) {
+    for answer in answers.iter().filter(|answer| !matches!(answer.outcome, Outcome::Skipped(_))) {
         let (model, operations) = match &answer.outcome {
             Outcome::Judged(judged) => (judged.model.name.to_string(), judged.operations.to_string()),
             _ => ("-".to_string(), "-".to_string()),

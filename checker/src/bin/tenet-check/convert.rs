@@ -6,7 +6,7 @@ use std::sync::Arc;
 use clap::Args;
 use tenet_histories::{Converted, Format, HistoryError, Loss, WriteOptions};
 
-use crate::input::{Input, inputs};
+use crate::input::only;
 use crate::{Stopped, complain, write_whole};
 
 #[derive(Args, Clone)]
@@ -36,8 +36,7 @@ fn loss(name: &str) -> Result<Loss, String> {
 }
 
 pub fn convert(options: &ConvertOptions) -> Result<u8, Stopped> {
-    let inputs = inputs(std::slice::from_ref(&options.file))?;
-    let [input] = <[Input; 1]>::try_from(inputs).map_err(|all| format!("expected one history, found {}", all.len()))?;
+    let input = only(&options.file)?;
     let mut source = input.open(options.from, &Arc::default())?;
     let losses = WriteOptions { losses: options.lose.clone(), concurrency: options.concurrency };
     let hint = |error: HistoryError| -> Stopped {

@@ -1,4 +1,8 @@
 //! Where histories come from: files, folders of files, standard input.
+//!
+//! In a folder there may be anything. What is no history is passed over, and that is said; but what must be one, by its name
+//! or because there is nothing in it that could be anything else, is a complaint if it cannot be read. Links within folders
+//! are not followed: Jepsen's `latest` is the same history again.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -16,6 +20,8 @@ pub enum Input {
     File(PathBuf),
     /// Found in a folder: it may be something else.
     Found(PathBuf),
+    /// Found in a folder, and not looked at, for this reason.
+    Passed(PathBuf, &'static str),
     /// Files that are one history together.
     Folder(PathBuf),
 }
@@ -24,14 +30,26 @@ pub enum Input {
 const DEPTH_MAX: usize = 16;
 
 /// What stands beside histories and is none.
-const NO_HISTORIES: [&str; 10] = ["expected", "md", "html", "svg", "png", "gz", "xz", "zip", "toml", "rs"];
+const NO_HISTORIES: [&str; 7] = ["expected", "md", "html", "svg", "png", "toml", "rs"];
+
+/// What Jepsen writes besides `history.edn`, by the names up to the first dot.
+const BESIDE_HISTORY: [&str; 4] = ["history", "results", "test", "jepsen"];
 
 impl Input {
     pub fn name(&self) -> String {
         match self {
             Input::Stdin => "standard input".to_string(),
-            Input::File(path) | Input::Found(path) | Input::Folder(path) => path.display().to_string(),
+            Input::File(path) | Input::Found(path) | Input::Passed(path, _) | Input::Folder(path) => {
+                path.display().to_string()
+            }
         }
+    }
+
+    /// Whether it must be a history: it was named, or is called as one, or there is nothing in it that could be anything else.
+    pub fn must_be_history(&self) -> bool {
+        let Input::Found(path) = self else { return true };
+        let is_empty = path.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        is_empty || stem(path) == "history" || matches!(extension(path).as_str(), "edn" | "jsonl")
     }
 
     /// Opens it, and tells how much is read.
@@ -40,7 +58,7 @@ impl Input {
         let (input, total): (Box<dyn Read>, u64) = match self {
             Input::Folder(path) => return tenet_histories::open(path),
             Input::Stdin => (Box::new(std::io::stdin()), 0),
-            Input::File(path) | Input::Found(path) => {
+            Input::File(path) | Input::Found(path) | Input::Passed(path, _) => {
                 let cannot = |source| HistoryError::Io { file: name.clone(), action: "open the history", source };
                 let file = File::open(path).map_err(cannot)?;
                 let total = file.metadata().map_or(0, |metadata| metadata.len());
@@ -81,7 +99,7 @@ pub fn inputs(paths: &[PathBuf]) -> Result<Vec<Input>, Stopped> {
             let before = inputs.len();
             gather(path, 0, &mut inputs)?;
             if inputs.len() == before {
-                return Err(format!("{}: no files in this folder", path.display()).into());
+                return Err(format!("{}: no histories in this folder", path.display()).into());
             }
         } else {
             inputs.push(Input::File(path.clone()));
@@ -97,22 +115,47 @@ fn gather(folder: &Path, depth: usize, inputs: &mut Vec<Input>) -> Result<(), St
         paths.push(entry.map_err(cannot)?.path());
     }
     paths.sort();
+    let is_of_jepsen = paths.iter().any(|path| path.ends_with("history.edn"));
     if paths.iter().any(|path| is_etcd_client(path)) {
         inputs.push(Input::Folder(folder.to_path_buf()));
         return Ok(());
     }
     for path in paths {
         let is_hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase());
-        if is_hidden {
+        let is_beside_history = is_of_jepsen && !path.ends_with("history.edn");
+        if is_hidden || NO_HISTORIES.contains(&extension(&path).as_str()) {
             continue;
+        } else if path.is_symlink() {
+            inputs.push(Input::Passed(path, "a link"));
         } else if path.is_dir() && depth < DEPTH_MAX {
             gather(&path, depth + 1, inputs)?;
-        } else if path.is_file() && !extension.is_some_and(|extension| NO_HISTORIES.contains(&extension.as_str())) {
+        } else if path.is_dir() {
+            inputs.push(Input::Passed(path, "too deep"));
+        } else if is_beside_history && BESIDE_HISTORY.contains(&stem(&path).as_str()) {
+            inputs.push(Input::Passed(path, "beside history.edn"));
+        } else if path.is_file() {
             inputs.push(Input::Found(path));
         }
     }
     Ok(())
+}
+
+/// The one history of a file that was named, or of a folder with nothing else.
+pub fn only(path: &PathBuf) -> Result<Input, Stopped> {
+    let mut all = inputs(std::slice::from_ref(path))?;
+    all.retain(|input| !matches!(input, Input::Passed(..)));
+    let [input] = <[Input; 1]>::try_from(all).map_err(|all| format!("expected one history, found {}", all.len()))?;
+    Ok(input)
+}
+
+/// Up to the first dot.
+fn stem(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name.split('.').next().unwrap_or_default().to_string()
+}
+
+fn extension(path: &Path) -> String {
+    path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase()
 }
 
 /// One of the folders of etcd's robustness tests, which are one history together.
@@ -127,6 +170,8 @@ pub struct Events<'s> {
     signals: &'s Signals,
     /// How many there were.
     pub count: usize,
+    /// The lines of those that were taken together.
+    pub lines: Vec<Option<usize>>,
     /// How the file ends, if it was cut short.
     pub truncated: Option<String>,
 }
@@ -138,7 +183,7 @@ pub enum NoEvent {
 
 impl<'s> Events<'s> {
     pub fn new(source: Box<dyn Source>, signals: &'s Signals) -> Events<'s> {
-        Events { source, signals, count: 0, truncated: None }
+        Events { source, signals, count: 0, lines: Vec::new(), truncated: None }
     }
 
     pub fn next(&mut self) -> Result<Option<Event>, NoEvent> {
@@ -168,6 +213,7 @@ impl<'s> Events<'s> {
             && let Some(event) = self.next()?
         {
             events.push(event);
+            self.lines.push(self.source.line());
         }
         Ok(events)
     }

@@ -30,6 +30,7 @@ use crate::limits::{bytes, duration};
 #[derive(Parser)]
 #[command(
     name = "tenet-check",
+    version,
     about = "Says whether a history can have happened to an honest database, and if not, why",
     after_help = "exit codes: 0 valid, 1 INVALID, 2 usage or unreadable input, 3 unknown",
     args_conflicts_with_subcommands = true,

@@ -8,8 +8,8 @@ use tenet_checker::minimize::{Minimal, Shows, minimize as smallest};
 use tenet_histories::{Format, WriteOptions, write_as};
 
 use crate::answer::{Answer, Judged, Outcome};
-use crate::check::Job;
-use crate::input::{Input, inputs};
+use crate::check::{Job, Kept};
+use crate::input::{Input, only};
 use crate::model::Asked;
 use crate::watch::{NoAnswer, Watch};
 use crate::{Judging, Stopped, UNKNOWN, UNUSABLE, complain, write_whole};
@@ -35,12 +35,15 @@ enum Done {
 }
 
 pub fn minimize(options: &MinimizeOptions) -> Result<u8, Stopped> {
-    let inputs = inputs(std::slice::from_ref(&options.file))?;
-    let [input] = <[Input; 1]>::try_from(inputs).map_err(|all| format!("expected one history, found {}", all.len()))?;
+    let input = only(&options.file)?;
     let name = input.name();
     let watch = Watch::new(&options.judging);
-    let job =
-        Job { judging: options.judging.clone(), keep: true, memory: watch.memory(), signals: watch.signals.clone() };
+    let job = Job {
+        judging: options.judging.clone(),
+        kept: Some(Kept::default()),
+        memory: watch.memory(),
+        signals: watch.signals.clone(),
+    };
     let mut answers = watch.run(vec![input], 1, move |input| job.minimize(&input));
     let done = match answers.pop().expect("an answer for the one input") {
         Ok(done) => done?,
@@ -98,12 +101,12 @@ impl Job {
     fn minimize(&self, input: &Input) -> Result<Done, Stopped> {
         let mut answer = self.answer(input);
         let Outcome::Judged(judged) = &mut answer.outcome else { return Ok(Done::Not(answer)) };
-        let (Some(class), Some(history)) = (judged.said.class.clone(), judged.history.take()) else {
+        let (Some(class), Some(kept)) = (judged.said.class.clone(), &self.kept) else {
             return Ok(Done::Not(answer));
         };
-        let model = judged.model;
+        let (model, history) = (judged.model, std::mem::take(&mut *kept.history()));
         // Told to stop, a check says unknown, which is not the same anomaly: what was found so far stays.
-        let asked = Asked::new(model, &self.judging, self.memory, &self.signals);
+        let asked = Asked::new(model, &history.header, &self.judging, self.memory, &self.signals);
         let mut shows = |part: &_| {
             if self.signals.is_stopped() {
                 return Shows::Stop;
@@ -117,9 +120,10 @@ impl Job {
         let Some(minimal) = minimal else {
             return Err(format!("{}: {class} is not about operations alone", answer.name).into());
         };
-        let said = Asked::new(model, &self.judging, self.memory, &Arc::default()).judge(&minimal.history)?;
+        let asked = Asked::new(model, &history.header, &self.judging, self.memory, &Arc::default());
+        let said = asked.judge(&minimal.history)?;
         let operations = minimal.operations.len();
-        let judged = Judged { model, operations, said, truncated: None, history: None };
+        let judged = Judged { model, guessed: None, operations, said, truncated: None };
         let answer = Answer { name: "what is left".to_string(), outcome: Outcome::Judged(Box::new(judged)) };
         Ok(Done::Minimal(Box::new((minimal, answer))))
     }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tenet_checker::budget::Budget;
 use tenet_checker::html::Shown;
 use tenet_checker::isolation::Level;
-use tenet_checker::isolation::stamped::{self, Stamped, StampedReport};
+use tenet_checker::isolation::stamped::{self, Stamped};
 use tenet_checker::models::{self, Levels, MODELS, Model, Options, Stream, Told};
 use tenet_checker::{CheckError, Finding, Oracle, Verdict, alarms};
-use tenet_histories::{Event, Header, History, Value, What, workloads};
+use tenet_histories::{Event, Header, History, Value, What, facts};
 
 use crate::watch::Signals;
 use crate::{Judging, Stopped};
@@ -26,8 +26,15 @@ pub struct Said {
     pub levels: Option<Levels>,
 }
 
-/// The model that is meant.
-pub fn choose(judging: &Judging, history: &History) -> Result<&'static Model, Stopped> {
+/// A model, and how it was come by.
+pub struct Chosen {
+    pub model: &'static Model,
+    /// Nobody said it: those that judge other promises over the same operations.
+    pub guessed: Option<Vec<&'static str>>,
+}
+
+/// The model that is meant, of a history that has its facts.
+pub fn choose(judging: &Judging, history: &History) -> Result<Chosen, Stopped> {
     let list = |models: &[&Model]| models.iter().map(|model| model.name).collect::<Vec<_>>().join(", ");
     let all: Vec<&Model> = MODELS.iter().collect();
     let model = match &judging.model {
@@ -42,16 +49,17 @@ pub fn choose(judging: &Judging, history: &History) -> Result<&'static Model, St
             }
         },
     };
-    match judging.level {
-        Some(_) if !has_levels(model) => {
-            Err(format!("model {} has no levels of isolation: leave out --level", model.name).into())
-        }
-        _ => Ok(model),
+    if judging.level.is_some() && !model.has_levels() {
+        return Err(format!("model {} has no levels of isolation: leave out --level", model.name).into());
     }
-}
-
-fn has_levels(model: &Model) -> bool {
-    matches!(model.name, workloads::LIST_APPEND | workloads::RW_REGISTER)
+    let known: Vec<&str> = model.facts.iter().map(|fact| fact.name).collect();
+    if let Some((name, _)) = judging.facts.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        return Err(format!("model {} has no fact `{name}`, expected one of {}", model.name, known.join(", ")).into());
+    }
+    model.accepts(&history.header, &Options { level: judging.level, ..Options::default() })?;
+    let is_guessed = judging.model.is_none() && models::named(&history.header.workload).is_none();
+    let guessed = is_guessed.then(|| models::others(model, history).iter().map(|model| model.name).collect());
+    Ok(Chosen { model, guessed })
 }
 
 /// If there are models with these functions, one of them says what it does not understand.
@@ -121,7 +129,14 @@ pub struct Asked {
 }
 
 impl Asked {
-    pub fn new(model: &'static Model, judging: &Judging, memory: Option<usize>, signals: &Arc<Signals>) -> Asked {
+    /// Of histories that begin with this header.
+    pub fn new(
+        model: &'static Model,
+        header: &Header,
+        judging: &Judging,
+        memory: Option<usize>,
+        signals: &Arc<Signals>,
+    ) -> Asked {
         let (stop, reporter) = (signals.clone(), signals.clone());
         let mut budget = Budget { stop: Some(Arc::new(move || stop.is_stopped())), ..Budget::default() };
         if let Some(memory) = memory {
@@ -136,7 +151,7 @@ impl Asked {
             budget,
             progress: Some(Arc::new(move |so_far| reporter.checking(so_far.levels_done, so_far.levels))),
         };
-        let level = has_levels(model).then(|| judging.level.unwrap_or(Level::StrictSerializable));
+        let level = model.level(header, &options);
         Asked { model, options, level }
     }
 
@@ -148,10 +163,9 @@ impl Asked {
     }
 
     /// What the model says, unless something graver was found that no model asks about.
-    fn together(&self, told: &dyn Told, stamps: StampedReport, alarms: Verdict) -> Said {
+    fn together(&self, told: &dyn Told, stamps: Option<Verdict>, alarms: Verdict) -> Said {
         let mut said = of(told, self.level);
-        let stamps = stamps.verdict(self.level.unwrap_or(Level::StrictSerializable));
-        for verdict in [stamps, alarms] {
+        for verdict in stamps.into_iter().chain([alarms]) {
             let is_graver = match verdict.finding {
                 Finding::Valid => false,
                 Finding::Invalid { .. } => said.shown.verdict != "INVALID",
@@ -169,7 +183,8 @@ impl Asked {
 pub struct Judge<'a> {
     asked: &'a Asked,
     model: Box<dyn Stream>,
-    stamped: Stamped,
+    /// Unless the model is that.
+    stamped: Option<Stamped>,
     /// Nothing but alarms: they are few.
     alarms: History,
 }
@@ -177,7 +192,9 @@ pub struct Judge<'a> {
 impl Judge<'_> {
     pub fn new<'a>(asked: &'a Asked, header: &Header) -> Judge<'a> {
         let model = asked.model.stream(header, &asked.options);
-        let stamped = Stamped::new(&stamped::Options::default());
+        let initial = header.facts.get(facts::INITIAL).cloned().unwrap_or_default();
+        let of_stamps = || Stamped::new(&stamped::Options { initial, ..stamped::Options::default() });
+        let stamped = (asked.model.name != models::STAMPED).then(of_stamps);
         Judge { asked, model, stamped, alarms: History::default() }
     }
 
@@ -186,12 +203,14 @@ impl Judge<'_> {
             self.alarms.events.push(event.clone());
         }
         self.model.push(event)?;
-        self.stamped.push(event)
+        self.stamped.as_mut().map_or(Ok(()), |stamped| stamped.push(event))
     }
 
     pub fn finish(self) -> Result<Said, CheckError> {
         let told = self.model.finish()?;
-        Ok(self.asked.together(told.as_ref(), self.stamped.finish(), alarms(&self.alarms)))
+        let level = self.asked.level.unwrap_or(Level::StrictSerializable);
+        let stamps = self.stamped.map(|stamped| stamped.finish().verdict(level));
+        Ok(self.asked.together(told.as_ref(), stamps, alarms(&self.alarms)))
     }
 }
 
