@@ -52,7 +52,7 @@ const STEPS_PER_LEVEL: u64 = 4;
 const STEPS_PER_TURN: u64 = 20_000;
 
 /// After so many steps without getting deeper the search that goes deep looks for a way around.
-const STEPS_OF_PATIENCE: u64 = 32;
+const STEPS_OF_PATIENCE: u64 = 256;
 
 /// Of the configurations before the operation that blocks, so many are shown.
 const ENTRIES_MAX: usize = 64;
@@ -269,6 +269,10 @@ impl<'p, M: Model> World<'p, M> {
         let mut found = std::mem::take(&mut self.scratch);
         self.model.step(&self.states.things[state as usize], self.calls[call as usize], &mut found);
         let mut numbers: Vec<u32> = Vec::new();
+        if self.looks[call as usize] {
+            // The state stays as it is.
+            numbers.extend(found.drain(..).next().map(|_| state));
+        }
         for state in found.drain(..) {
             let heap_bytes = self.model.heap_bytes(&state);
             let (number, is_new) = self.states.number(state);

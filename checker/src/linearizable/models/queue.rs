@@ -195,7 +195,8 @@ impl Ahead<FifoQueue> for Foresight<'_> {
         // Whatever was taken before somebody asked for it came before it: it is in the queue, or asked for already.
         let earlier = self.asked.partition_point(|(invoked, ..)| *invoked < asked_last);
         let mut missing = self.asked[..earlier].iter().rev().filter(|(_, returned, _)| *returned < asked_last);
-        match missing.find(|(_, _, element)| !state.contains(element)) {
+        let held: Map<&Value, ()> = state.iter().map(|element| (element, ())).collect();
+        match missing.find(|(_, _, element)| !held.contains_key(element)) {
             Some((invoked, returned, _)) => Stay::from(*invoked, *returned),
             None => Stay::FREE,
         }
