@@ -200,6 +200,7 @@ fn call_of(kind: Kind, number: usize, dice: Dice, values: u8) -> Call {
         (Kind::Queue | Kind::UnorderedQueue, _) => ("dequeue", Value::Nil),
         (Kind::Set | Kind::Counter, 0..=2) => ("add", value),
         (Kind::Set | Kind::Counter, _) => ("read", Value::Nil),
+        (Kind::Kv, 0) if values > 3 => ("put", Value::Text(format!("p{element}"))),
         (Kind::Kv, 0) if values != 3 => ("put", Value::Text(value.to_string())),
         (Kind::Kv, 0..=2) => ("append", Value::Text(element.to_string())),
         (Kind::Kv, _) => ("get", Value::Nil),
@@ -786,6 +787,20 @@ fn writes_of_one_value_cost_nothing_however_many() {
     let reads = |value| format!("30 read; 30 ok 1; 30 read; 30 ok {value}\n");
     assert_eq!(within(Kind::Register, 300, &format!("{writes}{}{ends}", reads(1))), Finding::Valid);
     let invalid = within(Kind::Register, 2000, &format!("{writes}{}{ends}", reads(0)));
+    assert!(matches!(invalid, Finding::Invalid { .. }), "{invalid:?}");
+}
+
+#[test]
+fn a_text_that_is_put_now_and_then_tells_the_order_of_what_is_appended() {
+    let round = |round: i32| {
+        let appends = lines(0..9, |process| format!("{process} append r{round}a{process}."));
+        let ends = lines(0..9, |process| format!("{process} ok"));
+        let text: String = (0..9).rev().map(|process| format!("r{round}a{process}.")).collect();
+        format!("20 put p{round}.; 20 ok\n{appends}{ends}20 get; 20 ok p{round}.{text}\n")
+    };
+    let rounds: String = (0..6).map(round).collect();
+    assert_eq!(within(Kind::Kv, 2000, &rounds), Finding::Valid);
+    let invalid = within(Kind::Kv, 2000, &format!("{rounds}20 get; 20 ok p5.r5a8."));
     assert!(matches!(invalid, Finding::Invalid { .. }), "{invalid:?}");
 }
 

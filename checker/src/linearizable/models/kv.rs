@@ -9,13 +9,17 @@
 //!
 //! The first text is nil unless said. Failed: never happened.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::rc::Rc;
 
 use tenet_histories::{Value, functions};
 
 use crate::CheckError;
 use crate::linearizable::model::{Ahead, Asked, Model, NEVER, Nothing, Part, Stay};
+
+/// Longer texts that are put tell nothing in advance.
+const ROOT_BYTES_MAX: usize = 100;
 
 pub struct Kv {
     initial: Content,
@@ -97,17 +101,15 @@ impl Model for Kv {
     }
 
     fn ahead<'p>(&'p self, part: &'p Part<Call>) -> Box<dyn Ahead<Kv> + 'p> {
-        if part.operations.iter().any(|taken| matches!(taken.call, Call::Put(_))) {
-            return Box::new(Nothing);
-        }
-        let mut gets = BTreeMap::new();
+        let Some(roots) = roots(&self.initial, part) else { return Box::new(Nothing) };
+        let mut growing = Growing { roots, gets: BTreeMap::new() };
         for taken in &part.operations {
             if let Call::Get(Some(text)) = &taken.call {
-                let first = gets.entry((text.len(), &**text)).or_insert(taken.returned);
+                let first = growing.gets.entry((growing.root(text), text.len(), text)).or_insert(taken.returned);
                 *first = taken.returned.min(*first);
             }
         }
-        Box::new(Growing { gets })
+        Box::new(growing)
     }
 
     fn did(&self, call: &Call) -> String {
@@ -135,17 +137,57 @@ impl Model for Kv {
     }
 }
 
-/// Without puts a text only grows: it must begin whatever is got that is as long or longer.
+/// A text is put once and only grows from there: it must begin whatever is got of it that is as long or longer.
 struct Growing<'p> {
-    /// With the first return of a get of this text.
-    gets: BTreeMap<(usize, &'p str), u32>,
+    /// What is put; none of it can be told from how another text begins.
+    roots: BTreeSet<&'p str>,
+    /// By what was put, empty if nothing: length and text, with the first return of a get of it.
+    gets: BTreeMap<(&'p str, usize, &'p str), u32>,
+}
+
+impl<'p> Growing<'p> {
+    /// What was put last, if that is the text now.
+    fn root(&self, text: &str) -> &'p str {
+        let before = self.roots.range::<str, _>((Bound::Unbounded, Bound::Included(text))).next_back();
+        before.copied().filter(|root| text.starts_with(root)).unwrap_or_default()
+    }
+}
+
+/// The texts that are put, if whatever text there may be tells which of them, if any, was put last: each is put once, and
+/// no other text that is put, or appended to nothing, begins so or is how it begins.
+fn roots<'p>(initial: &Content, part: &'p Part<Call>) -> Option<BTreeSet<&'p str>> {
+    let (mut roots, mut ends) = (BTreeSet::new(), BTreeSet::new());
+    for taken in &part.operations {
+        match &taken.call {
+            Call::Put(text) => {
+                let text = text.as_deref().filter(|text| (1..=ROOT_BYTES_MAX).contains(&text.len()))?;
+                roots.insert(text).then_some(())?;
+            }
+            Call::Append(text) => drop(ends.insert(&**text)),
+            Call::Get(_) => {}
+        }
+    }
+    let first = initial.as_deref().unwrap_or_default();
+    let is_alone = |root: &&str| {
+        let begins = |texts: &BTreeSet<&str>| {
+            let next = texts.range::<str, _>((Bound::Excluded(*root), Bound::Unbounded)).next();
+            next.is_some_and(|text| text.starts_with(root))
+        };
+        let is_taken = |begin: &str| ends.contains(begin) || begin != *root && roots.contains(begin);
+        let begins_so = (1..=root.len()).filter_map(|len| root.get(..len)).any(is_taken);
+        !begins(&roots) && !begins(&ends) && !begins_so && !first.starts_with(root)
+    };
+    // What is appended to a first text, or to nothing, must not look like what is put.
+    let is_first_apart = |root: &&str| first.is_empty() || !root.starts_with(first);
+    roots.iter().all(|root| is_alone(root) && is_first_apart(root)).then_some(roots)
 }
 
 impl Ahead<Kv> for Growing<'_> {
     fn stay(&self, state: &Content) -> Stay {
         let Some(text) = state.as_deref() else { return Stay::FREE };
-        match self.gets.range((text.len(), "")..).next() {
-            Some(((_, got), returned)) if !got.starts_with(text) => Stay::from(NEVER, *returned),
+        let root = self.root(text);
+        match self.gets.range((root, text.len(), "")..).next() {
+            Some(((of, _, got), returned)) if *of == root && !got.starts_with(text) => Stay::from(NEVER, *returned),
             _ => Stay::FREE,
         }
     }
