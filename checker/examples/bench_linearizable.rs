@@ -35,7 +35,7 @@ struct Workload {
     unknown: u64,
     /// Values are below this; 0: each is another.
     values: u64,
-    /// With compare-and-set.
+    /// With compare-and-set; of texts: with put.
     swaps: bool,
     /// One read near the end tells the value written first, or where values are few the next one: that may be possible all the same.
     lie: bool,
@@ -64,6 +64,18 @@ const JEPSEN: Workload = Workload {
     values: 5,
     swaps: true,
     histories: 100,
+    ..REGISTER
+};
+
+const PORCUPINE: Workload = Workload { name: "porcupine-etcd", operations: 85, unknown: 160, ..JEPSEN };
+
+const PORCUPINE_KV: Workload = Workload {
+    name: "porcupine-kv-c10",
+    kind: Kind::Kv,
+    operations: 325,
+    keys: 10,
+    swaps: true,
+    histories: 20,
     ..REGISTER
 };
 
@@ -98,6 +110,11 @@ const WORKLOADS: &[Workload] = &[
     Workload { name: "register-100-clients-unknown", clients: 100, unknown: 20, ..REGISTER },
     Workload { name: "register-100-clients-unknown-lie", clients: 100, unknown: 20, lie: true, ..REGISTER },
     Workload { name: "kv-100-keys", kind: Kind::Kv, keys: 100, operations: 20_000, clients: 50, ..REGISTER },
+    // Of the size and shape of the histories that Porcupine is tested with: etcd_000.log, kv/c10-ok.txt, kv/c50-ok.txt.
+    PORCUPINE,
+    Workload { name: "porcupine-etcd-lie", lie: true, ..PORCUPINE },
+    PORCUPINE_KV,
+    Workload { name: "porcupine-kv-c50", operations: 1_500, clients: 50, ..PORCUPINE_KV },
     Workload { name: "kv-1-key", kind: Kind::Kv, operations: 2_000, clients: 20, ..REGISTER },
     Workload { name: "queue", kind: Kind::Queue, operations: 20_000, ..REGISTER },
     Workload { name: "unordered-queue", kind: Kind::UnorderedQueue, ..REGISTER },
@@ -137,6 +154,10 @@ impl Object {
             }
             ("cas", _) => return None,
             ("get", _) => self.text.as_str().into(),
+            ("put", Value::Text(text)) => {
+                self.text.clone_from(text);
+                Value::Nil
+            }
             ("append", Value::Text(text)) => {
                 self.text.push_str(text);
                 Value::Nil
@@ -171,6 +192,7 @@ impl Workload {
         let (value, other) = (value(), value());
         let side = dice.roll(100);
         let (function, value): (&'static str, Value) = match self.kind {
+            Kind::Kv if self.swaps && side < 10 => ("put", format!("x{number} ").as_str().into()),
             Kind::Kv if side < 50 => ("append", format!("x{number} ").as_str().into()),
             Kind::Kv => ("get", Value::Nil),
             Kind::Queue | Kind::UnorderedQueue if side < 50 => ("enqueue", value.into()),
