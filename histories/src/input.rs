@@ -104,6 +104,11 @@ impl<R: BufRead> Input<R> {
         line.strip_suffix(b"\r").unwrap_or(line)
     }
 
+    /// The line that was taken last has no line break.
+    pub fn is_cut_short(&self) -> bool {
+        self.at_end
+    }
+
     /// Whether there is another line.
     pub fn next_line(&mut self) -> Result<bool, HistoryError> {
         self.begin_chunk();
@@ -193,7 +198,7 @@ impl<R: BufRead> Input<R> {
             file: self.name.clone(),
             line: place.line,
             column: place.column,
-            problem: trouble.problem,
+            problem: in_short(trouble.problem),
             cut_short: self.at_end && trouble.ended,
         }
     }
@@ -202,6 +207,17 @@ impl<R: BufRead> Input<R> {
     pub fn line_error(&self, at: usize, problem: impl Into<String>) -> HistoryError {
         self.error(Trouble { at, problem: problem.into(), ended: true })
     }
+}
+
+/// Of a problem with something long its beginning and its end, where it says what was expected.
+fn in_short(problem: String) -> String {
+    const SIDE_BYTES: usize = 250;
+    if problem.len() <= 2 * SIDE_BYTES {
+        return problem;
+    }
+    let (first, last) =
+        (problem.floor_char_boundary(SIDE_BYTES), problem.ceil_char_boundary(problem.len() - SIDE_BYTES));
+    format!("{} .. {}", &problem[..first], &problem[last..])
 }
 
 /// The bytes that open or close something within a form, or begin what may hold such bytes.

@@ -3,8 +3,8 @@
 //! ```text
 //! {"type":"invoke","f":"txn","value":[["append",8,1],["r",9,null]],"rate":1.5}
 //! ```
-//! An integer of 64 bits is [`Value::Int`], any other number [`Value::Number`] as it was written. serde_json reads our own
-//! lines; here it would turn decimals into floats, and say nothing of the place of a field.
+//! An integer of 64 bits is [`Value::Int`], any other number [`Value::Number`] as it was written. serde_json, which writes our
+//! own lines, would turn decimals into floats, and say nothing of the place of a field.
 //!
 //! Invariants
 //!  J1  What is written is read back equal. What JSON has no form for is refused, never written.
@@ -39,7 +39,7 @@ pub(crate) fn parse_fields(bytes: &[u8]) -> Result<Option<(usize, Vec<Field<'_>>
         }
         skip(cursor);
         let at = cursor.at;
-        fields.push(Field { name: Cow::Owned(name), at, value: value(cursor)? });
+        fields.push(Field { name, at, value: value(cursor)? });
         Ok(())
     })?;
     skip(&mut cursor);
@@ -55,7 +55,7 @@ pub(crate) fn names(bytes: &[u8]) -> Vec<String> {
         return names;
     }
     let whole = items(&mut cursor, b'}', |cursor| {
-        names.push(key(cursor)?);
+        names.push(key(cursor)?.into_owned());
         value(cursor)?;
         Ok(())
     });
@@ -84,7 +84,7 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
                 let start = cursor.at;
                 let name = key(cursor)?;
                 let value = value(cursor)?;
-                let key = Value::Text(name);
+                let key = Value::Text(name.into_owned());
                 if map.contains_key(&key) {
                     return Err(twice(start, key.as_text().unwrap_or_default()));
                 }
@@ -101,7 +101,7 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
             })?;
             Ok(Value::List(list))
         }
-        Some(b'"') => cursor.string().map(Value::Text),
+        Some(b'"') => cursor.string().map(|text| Value::Text(text.into_owned())),
         Some(b'-' | b'0'..=b'9') => number(cursor),
         Some(b'n') => word(cursor, "null", Value::Nil),
         Some(b't') => word(cursor, "true", Value::Bool(true)),
@@ -139,7 +139,7 @@ fn items<'a>(
     })
 }
 
-fn key(cursor: &mut Cursor<'_>) -> Result<String, Trouble> {
+fn key<'a>(cursor: &mut Cursor<'a>) -> Result<Cow<'a, str>, Trouble> {
     if cursor.peek() != Some(b'"') {
         return Err(cursor.unexpected("the name of a field in quotes"));
     }
@@ -171,7 +171,10 @@ fn number(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
         cursor.at += 1;
     }
     let text = cursor.utf8(start, cursor.at)?;
-    number_of(text).ok_or_else(|| Trouble::at(start, format!("`{text}`, expected a number")))
+    number_of(text).ok_or_else(|| {
+        let could_go_on = number_of(&format!("{text}1")).is_some();
+        cursor.broken(start, format!("`{text}`, expected a number"), could_go_on)
+    })
 }
 
 fn number_of(text: &str) -> Option<Value> {

@@ -62,6 +62,11 @@ impl<'a> Cursor<'a> {
         Trouble { at: self.bytes.len(), problem: format!("the end, expected {expected}"), ended: true }
     }
 
+    /// The trouble of what began there and comes up to here; `could_go_on`: more bytes could mend it, if they end here.
+    pub fn broken(&self, at: usize, problem: String, could_go_on: bool) -> Trouble {
+        Trouble { at, problem, ended: could_go_on && self.is_at_end() }
+    }
+
     /// What stands there, for an error.
     pub fn found(&self, at: usize) -> String {
         let rest = &self.bytes[at..self.bytes.len().min(at + 16)];
@@ -104,11 +109,23 @@ impl<'a> Cursor<'a> {
     }
 
     /// A string in quotes, with the escapes that JSON and EDN share; stands on the opening quote.
-    pub fn string(&mut self) -> Result<String, Trouble> {
+    pub fn string(&mut self) -> Result<Cow<'a, str>, Trouble> {
         self.at += 1;
+        let start = self.at;
+        // Most have no escapes, and are taken as they are.
+        let length = self.bytes[start..].iter().position(|byte| matches!(byte, b'"' | b'\\'));
+        self.at = start + length.unwrap_or(self.bytes.len() - start);
+        if self.peek() == Some(b'"') {
+            let text = self.utf8(start, self.at)?;
+            self.at += 1;
+            return Ok(Cow::Borrowed(text));
+        }
+        self.escaped_string(start).map(Cow::Owned)
+    }
+
+    /// From the first escape on, which may be the end.
+    fn escaped_string(&mut self, mut start: usize) -> Result<String, Trouble> {
         let mut text = String::new();
-        // Stretches without escapes are taken whole.
-        let mut start = self.at;
         loop {
             match self.peek() {
                 None => return Err(self.ended("the closing `\"` of a string")),

@@ -36,6 +36,9 @@ pub(crate) fn parse_fields(bytes: &[u8]) -> Result<Option<(usize, Vec<Field<'_>>
         token(&mut cursor)?;
         skip(&mut cursor)?;
     }
+    if cursor.peek() == Some(b'#') && cursor.second().is_none() {
+        return Err(cursor.ended("a tag"));
+    }
     if cursor.peek() != Some(b'{') {
         return Err(cursor.unexpected("an operation, a map `{:type ..}`"));
     }
@@ -125,7 +128,7 @@ fn form(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
         b'[' => list(cursor, b']'),
         b'(' => list(cursor, b')'),
         b'{' => map(cursor, None),
-        b'"' => cursor.string().map(Value::Text),
+        b'"' => cursor.string().map(|text| Value::Text(text.into_owned())),
         b':' => keyword(cursor).map(Value::keyword),
         b'\\' => character(cursor),
         b'#' => dispatch(cursor),
@@ -267,7 +270,10 @@ fn dispatch(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
             token(cursor)?;
             match cursor.utf8(start, cursor.at)? {
                 number @ ("##NaN" | "##Inf" | "##-Inf") => Ok(Value::Number(number.to_string())),
-                other => Err(Trouble::at(start, format!("`{other}`, expected ##NaN, ##Inf or ##-Inf"))),
+                other => {
+                    let could_go_on = ["##NaN", "##Inf", "##-Inf"].iter().any(|known| known.starts_with(other));
+                    Err(cursor.broken(start, format!("`{other}`, expected ##NaN, ##Inf or ##-Inf"), could_go_on))
+                }
             }
         }
         Some(b':') => {
@@ -295,7 +301,10 @@ fn number(cursor: &mut Cursor<'_>) -> Result<Value, Trouble> {
         return Ok(Value::Int(int));
     }
     let text = token(cursor)?;
-    number_of(text).ok_or_else(|| Trouble::at(start, format!("`{text}`, expected a number")))
+    number_of(text).ok_or_else(|| {
+        let could_go_on = number_of(&format!("{text}1")).is_some();
+        cursor.broken(start, format!("`{text}`, expected a number"), could_go_on)
+    })
 }
 
 /// An integer, a decimal with or without exponent, or a ratio.

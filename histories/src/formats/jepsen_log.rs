@@ -7,7 +7,8 @@
 //! INFO  jepsen.util - :nemesis  :info  :start  nil
 //! ```
 //! Between the fields stand tabs or any run of blanks; values are EDN. Lines without `jepsen.util`, and lines of it that
-//! begin with neither a number nor a keyword, belong to a log, not to the history: they are skipped.
+//! begin with neither a number nor a keyword, belong to a log, not to the history: they are skipped. A last line without its
+//! line break was cut short: it is left out.
 //!
 //! A compare-and-set that found another value is `:fail` with its `[from to]`. Porcupine's tests take every such line for an
 //! answer; for Jepsen, and for this reader, it never happened. An ok says that it found the value, and so answers `true`.
@@ -72,6 +73,10 @@ impl<R: BufRead> Source for Reader<R> {
             let line = self.input.line();
             if let Some(start) = operation_at(line) {
                 let event = fields(line, start).and_then(|fields| self.ops.event(fields, start));
+                if event.is_ok() && self.input.is_cut_short() {
+                    // A 14 may have been to become 1442.
+                    return Err(self.input.line_error(line.len(), "the end, expected a line break after an operation"));
+                }
                 return event.map(Some).map_err(|trouble| self.input.line_error(trouble.at, trouble.problem));
             }
         }

@@ -17,19 +17,23 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::format::Head;
 use crate::input::{CHUNK_BYTES_MAX, Input};
 use crate::output::Output;
+use crate::text::{Field, Trouble};
 use crate::value::EDN_FIELD;
-use crate::{Event, Header, HistoryError, Loss, Sink, Source, Value, edn};
-use line::{Line, Misfit};
+use crate::{Event, Header, HistoryError, Loss, Sink, Source, Value, edn, json};
+use line::Line;
 
 /// Grows when a reader of the older version could misread the newer one.
 pub const FORMAT_VERSION: u64 = 2;
 
 const FORMAT_VERSION_FIRST: u64 = 1;
+
+/// The field of the header that has the version.
+const VERSION: &str = "tenet-history";
 
 /// No line is longer.
 pub const LINE_BYTES_MAX: usize = CHUNK_BYTES_MAX;
@@ -38,19 +42,11 @@ pub(crate) fn fits(head: &Head<'_>) -> bool {
     head.json_names().iter().any(|name| name == "tenet-history")
 }
 
-#[derive(Deserialize)]
-struct VersionLine {
-    #[serde(rename = "tenet-history")]
-    version: u64,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct HeaderLine<'a> {
     #[serde(rename = "tenet-history")]
     version: u64,
     workload: Cow<'a, str>,
-    #[serde(default)]
     facts: Cow<'a, BTreeMap<String, Value>>,
 }
 
@@ -68,53 +64,59 @@ impl<R: BufRead> Reader<R> {
         if !reader.input.next_line()? {
             return Err(reader.problem(0, "empty input, expected a header line `{\"tenet-history\":2,..}`"));
         }
+        let (start, fields) = reader.fields("the header")?;
         // The version is looked at first: another version's header may have other fields.
-        let version: VersionLine = reader.parse()?;
-        if !(FORMAT_VERSION_FIRST..=FORMAT_VERSION).contains(&version.version) {
-            let (file, found) = (format!("{}:1", reader.input.name()), version.version);
+        let is_version = |field: &&Field<'_>| field.name == VERSION;
+        let version = match fields.iter().find(is_version) {
+            Some(field) => line::unsigned(field).map_err(|trouble| reader.trouble(trouble))?,
+            None => return Err(reader.problem(start, "no field `tenet-history`, expected it in the header")),
+        };
+        if !(FORMAT_VERSION_FIRST..=FORMAT_VERSION).contains(&version) {
+            let (file, found) = (format!("{}:1", reader.input.name()), version);
             return Err(HistoryError::Version { file, found, known: FORMAT_VERSION });
         }
-        reader.version = version.version;
-        let header: HeaderLine<'static> = reader.parse()?;
-        let mut facts = header.facts.into_owned();
-        for fact in facts.values_mut() {
-            reader.read_edn(fact)?;
-        }
-        reader.header = Header { workload: header.workload.into_owned(), facts };
+        let (header, start) = reader.read_header(fields, start, version).map_err(|trouble| reader.trouble(trouble))?;
+        let Some(header) = header else {
+            return Err(reader.problem(start, "no field `workload`, expected it in the header"));
+        };
+        (reader.header, reader.version) = (header, version);
         Ok(reader)
     }
 
-    /// Values that JSON has no form for come as text within an object.
-    fn read_edn(&self, value: &mut Value) -> Result<(), HistoryError> {
-        if self.version == FORMAT_VERSION_FIRST {
-            return Ok(());
-        }
-        match value {
-            Value::List(list) => list.iter_mut().try_for_each(|value| self.read_edn(value)),
-            Value::Map(fields) => {
-                let Some(text) = fields.get(&Value::from(EDN_FIELD)) else {
-                    return fields.values_mut().try_for_each(|value| self.read_edn(value));
-                };
-                let (Some(text), 1) = (text.as_text(), fields.len()) else {
-                    let problem = format!("more than a text in an object with `{EDN_FIELD}`, expected EDN text alone");
-                    return Err(self.problem(self.place_of(EDN_FIELD), &problem));
-                };
-                *value = edn::parse(text.as_bytes()).map_err(|trouble| {
-                    let problem = format!("in the EDN {text:?}, byte {}: {}", trouble.at + 1, trouble.problem);
-                    self.problem(self.place_of(EDN_FIELD), &problem)
-                })?;
-                Ok(())
+    fn read_header(
+        &self,
+        fields: Vec<Field<'_>>,
+        start: usize,
+        version: u64,
+    ) -> Result<(Option<Header>, usize), Trouble> {
+        let (mut workload, mut facts) = (None, BTreeMap::new());
+        for mut field in fields {
+            match field.name.as_ref() {
+                VERSION => {}
+                "workload" => workload = Some(line::text(field)?.into_owned()),
+                "facts" => {
+                    settle(&mut field, version, self.input.line())?;
+                    let Value::Map(map) = field.value else { return Err(line::expected(&field, "an object")) };
+                    let fact = |(name, value)| if let Value::Text(name) = name { Some((name, value)) } else { None };
+                    facts = map.into_iter().filter_map(fact).collect();
+                }
+                name => {
+                    let known = "`tenet-history`, `workload`, `facts`";
+                    return Err(Trouble::at(field.at, format!("field `{name}`, expected one of {known}")));
+                }
             }
-            _ => Ok(()),
         }
+        Ok((workload.map(|workload| Header { workload, facts }), start))
     }
 
-    fn parse<T: for<'de> Deserialize<'de>>(&self) -> Result<T, HistoryError> {
-        serde_json::from_slice(self.input.line()).map_err(|error| {
-            let problem = error.to_string();
-            let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
-            self.problem(error.column().max(1) - 1, problem)
-        })
+    /// Of this line, and where it begins.
+    fn fields(&self, what: &str) -> Result<(usize, Vec<Field<'_>>), HistoryError> {
+        let fields = json::parse_fields(self.input.line()).map_err(|trouble| self.trouble(trouble))?;
+        fields.ok_or_else(|| self.problem(0, &format!("an empty line, expected {what}")))
+    }
+
+    fn trouble(&self, trouble: Trouble) -> HistoryError {
+        self.problem(trouble.at, &trouble.problem)
     }
 
     /// `at` in bytes, from 0. The header is never thought to be cut short: without it there is no history.
@@ -126,11 +128,44 @@ impl<R: BufRead> Reader<R> {
             error => error,
         }
     }
+}
 
-    fn place_of(&self, field: &str) -> usize {
-        let quoted = format!("\"{field}\"");
-        self.input.line().windows(quoted.len()).position(|window| window == quoted.as_bytes()).unwrap_or(0)
+/// Numbers that are no integers of 64 bits are refused, and values that JSON has no form for, which come as text within an
+/// object, are made what they are.
+fn settle(field: &mut Field<'_>, version: u64, line: &[u8]) -> Result<(), Trouble> {
+    fn settled(value: &mut Value, version: u64) -> Result<(), String> {
+        match value {
+            Value::Number(number) => Err(format!("number {number}, expected an integer of 64 bits")),
+            Value::List(list) => list.iter_mut().try_for_each(|value| settled(value, version)),
+            Value::Map(fields) => {
+                let edn = if version == FORMAT_VERSION_FIRST { None } else { fields.get(&Value::from(EDN_FIELD)) };
+                let Some(text) = edn else {
+                    return fields.values_mut().try_for_each(|value| settled(value, version));
+                };
+                let (Some(text), 1) = (text.as_text(), fields.len()) else {
+                    return Err(format!("more than a text in an object with `{EDN_FIELD}`, expected EDN text alone"));
+                };
+                let problem =
+                    |trouble: Trouble| format!("in the EDN {text:?}, byte {}: {}", trouble.at + 1, trouble.problem);
+                *value = edn::parse(text.as_bytes()).map_err(problem)?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
+    // What has names of its own is no value.
+    let result = match &mut field.value {
+        Value::Map(map) if matches!(field.name.as_ref(), "extra" | "facts") => {
+            map.values_mut().try_for_each(|value| settled(value, version))
+        }
+        value => settled(value, version),
+    };
+    result.map_err(|problem| {
+        // The place of the object, if there is one.
+        let quoted = format!("\"{EDN_FIELD}\"");
+        let edn = line[field.at..].windows(quoted.len()).position(|window| window == quoted.as_bytes());
+        Trouble::at(field.at + edn.filter(|_| problem.contains("EDN")).unwrap_or(0), problem)
+    })
 }
 
 impl<R: BufRead> Source for Reader<R> {
@@ -142,24 +177,22 @@ impl<R: BufRead> Source for Reader<R> {
         if !self.input.next_line()? {
             return Ok(None);
         }
-        let mut line: Line<'static> = self.parse()?;
-        // `$edn` may be spelt with an escape.
-        let bytes = self.input.line();
-        if bytes.contains(&b'$') || bytes.contains(&b'\\') {
-            self.read_edn(line.key.to_mut())?;
-            self.read_edn(line.value.to_mut())?;
-            line.extra.to_mut().values_mut().try_for_each(|value| self.read_edn(value))?;
-        }
-        let event = line.into_event().map_err(|misfit| match misfit {
-            Misfit::Missing(field, kind) => {
-                self.problem(0, &format!("no field `{field}`, expected it in a line of type `{kind}`"))
+        let (start, mut fields) = self.fields("an event")?;
+        let line = self.input.line();
+        let mut time_at = start;
+        for field in &mut fields {
+            match field.name.as_ref() {
+                "key" | "value" | "extra" => {
+                    settle(field, self.version, line).map_err(|trouble| self.trouble(trouble))?
+                }
+                "time_ns" => time_at = field.at,
+                _ => {}
             }
-            Misfit::Surplus(field, kind) => self
-                .problem(self.place_of(field), &format!("field `{field}`, expected none in a line of type `{kind}`")),
-        })?;
+        }
+        let event = line::event(fields, start).map_err(|trouble| self.trouble(trouble))?;
         if event.time_ns < self.last_ns {
             let problem = format!("time_ns {} after {}, expected time not to go back", event.time_ns, self.last_ns);
-            return Err(self.problem(self.place_of("time_ns"), &problem));
+            return Err(self.problem(time_at, &problem));
         }
         self.last_ns = event.time_ns;
         Ok(Some(event))

@@ -29,12 +29,32 @@ static SEEDS: LazyLock<Vec<(Format, Vec<u8>)>> = LazyLock::new(|| {
     seeds
 });
 
+/// An error says where it is and what was expected; of all others there is nothing to be said.
+fn told(error: &HistoryError, format: Format) {
+    let text = error.to_string();
+    let place = text.strip_prefix("f:").unwrap_or_else(|| panic!("{format}: {text}"));
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let has_place = match error {
+        HistoryError::Syntax { line, column, .. } => place.starts_with(&format!("{line}:{column}: ")),
+        HistoryError::Damaged { byte, .. } => place.starts_with(&format!(" byte {byte}: ")),
+        HistoryError::Version { .. } => true,
+        _ => panic!("{format}: {text}"),
+    };
+    assert!(has_place && text.contains("expected"), "{format}: {text}");
+    assert!(!place.split_once(':').is_some_and(|(line, _)| digits(line) && line.starts_with('0')), "{format}: {text}");
+    assert!(text.len() < 1000, "{format}: {} bytes: {}..", text.len(), &text[..text.floor_char_boundary(200)]);
+}
+
 /// Reads as the format it is in, as any other, and as what it seems to be; what is read is written in all formats.
 fn digest(bytes: &[u8], format: Format) {
     let whole = source(Cursor::new(bytes), "f").and_then(|mut source| collect(source.as_mut()));
     assert!(whole.is_ok() || !whole.unwrap_err().to_string().is_empty());
     let read = format.source(Cursor::new(bytes), "f").and_then(|mut source| collect(source.as_mut()));
-    let Ok(Reading { history, .. }) = read else { return };
+    let Reading { history, truncated } = match read {
+        Ok(reading) => reading,
+        Err(error) => return told(&error, format),
+    };
+    truncated.iter().for_each(|error| told(error, format));
     let options = WriteOptions { losses: Loss::ALL.to_vec(), concurrency: None };
     for target in Format::ALL {
         let mut written = Vec::new();
@@ -131,6 +151,91 @@ proptest! {
 }
 
 #[test]
+fn every_format_has_seeds() {
+    for format in Format::ALL {
+        assert!(SEEDS.iter().any(|(of, bytes)| *of == format && bytes.len() > 40), "{format}");
+    }
+}
+
+/// Whatever is left of a file is a beginning of its history, and a word about the rest if anything is missing.
+#[test]
+fn cut_at_every_byte() {
+    let read = |format: Format, bytes: &[u8]| {
+        format.source(Cursor::new(bytes), "f").and_then(|mut source| collect(source.as_mut()))
+    };
+    for (format, bytes) in SEEDS.iter() {
+        let whole = read(*format, bytes).unwrap().history;
+        for end in 0..bytes.len() {
+            match read(*format, &bytes[..end]) {
+                Ok(Reading { history, truncated }) => {
+                    truncated.iter().for_each(|error| told(error, *format));
+                    let (found, all) = (&history.events, &whole.events);
+                    // Transactions and records that stand on several lines, or are sorted, may be others.
+                    let one_by_one = !matches!(format, Format::EtcdJson | Format::PolysiText | Format::DbcopText);
+                    let is_beginning = match one_by_one {
+                        true => all.starts_with(found),
+                        false => found.len() <= all.len(),
+                    };
+                    assert!(is_beginning, "{format} cut at {end} of {}: {found:?}", bytes.len());
+                }
+                // Without a header there is no history.
+                Err(error) => {
+                    told(&error, *format);
+                    assert!(
+                        matches!(format, Format::JsonLines | Format::Binary | Format::JepsenEdn),
+                        "{format}: {error}"
+                    );
+                    let first = bytes.iter().position(|byte| *byte == b'\n').unwrap_or(bytes.len());
+                    assert!(end <= first || *format == Format::Binary, "{format} cut at {end}: {error}");
+                }
+            }
+        }
+    }
+}
+
+/// Every number in turn is one that has no place in 64 bits, or nearly none.
+#[test]
+fn numbers_without_bounds() {
+    let digits = "9".repeat(5000);
+    let numbers =
+        ["18446744073709551616", "-9223372036854775809", "9223372036854775807", "-1", "1e999999999", "1.5", &digits];
+    for (format, bytes) in SEEDS.iter().filter(|(format, _)| *format != Format::Binary) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let run = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+            if run > 0 {
+                for number in numbers {
+                    let edited = [&bytes[..at], number.as_bytes(), &bytes[at + run..]].concat();
+                    let read = format.source(Cursor::new(&edited), "f").and_then(|mut source| collect(source.as_mut()));
+                    match read {
+                        Err(error) => told(&error, *format),
+                        Ok(reading) => reading.truncated.iter().for_each(|error| told(error, *format)),
+                    }
+                }
+            }
+            at += run.max(1);
+        }
+    }
+}
+
+/// A byte that is no text, everywhere: in names, in strings, between them, in noise.
+#[test]
+fn bytes_that_are_no_text() {
+    for (format, bytes) in SEEDS.iter().filter(|(format, _)| *format != Format::Binary) {
+        for at in 0..bytes.len() {
+            for strange in [&b"\xff"[..], b"\xc3", b"\0"] {
+                let edited = [&bytes[..at], strange, &bytes[at..]].concat();
+                let read = format.source(Cursor::new(&edited), "f").and_then(|mut source| collect(source.as_mut()));
+                match read {
+                    Err(error) => told(&error, *format),
+                    Ok(reading) => reading.truncated.iter().for_each(|error| told(error, *format)),
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn endless_input_is_refused_without_being_held() {
     for format in Format::ALL {
         for start in
@@ -139,7 +244,9 @@ fn endless_input_is_refused_without_being_held() {
             for byte in b"x[" {
                 let endless = BufReader::new(Cursor::new(start.as_bytes().to_vec()).chain(io::repeat(*byte)));
                 let result = format.source(endless, "endless").and_then(|mut source| collect(source.as_mut()));
-                assert!(result.is_err(), "{format}: {start} and {}", *byte as char);
+                let error = result.expect_err("nothing that ends").to_string();
+                assert!(error.starts_with("endless:") && error.contains("expected"), "{format}: {error}");
+                assert!(error.len() < 1000, "{format}: {} bytes", error.len());
             }
         }
     }
@@ -147,23 +254,33 @@ fn endless_input_is_refused_without_being_held() {
 
 #[test]
 fn nesting_is_bounded_in_every_format() {
-    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(5000), close.repeat(5000));
-    let cases = [
-        (Format::JepsenEdn, format!("{{:type :invoke, :f :a, :value {}}}", deep("[", "]"))),
-        (Format::ElleJson, format!("{{\"type\":\"invoke\",\"f\":\"a\",\"value\":{}}}", deep("[", "]"))),
-        (Format::JepsenLog, format!("INFO jepsen.util - 0 :invoke :f {}\n", deep("[", "]"))),
-        (Format::EtcdJson, format!("{{\"ClientId\":1,\"Input\":{}}}", deep("{\"a\":", "}"))),
-        (
+    const DEEP: usize = 100_000;
+    let deep = |open: &str, close: &str| format!("{}1{}", open.repeat(DEEP), close.repeat(DEEP));
+    let edn = [("[", "]"), ("(", ")"), ("{1 ", "}"), ("#{", "}"), ("#a ", ""), ("#_ ", ""), ("#:a{:b ", "}")];
+    let json = [("[", "]"), ("{\"a\":", "}")];
+    let mut cases = Vec::new();
+    for (open, close) in edn {
+        let value = deep(open, close);
+        cases.push((Format::JepsenEdn, format!("{{:type :invoke, :f :a, :value {value}}}")));
+        cases
+            .push((Format::PorcupineKv, format!("{{:process 0, :type :invoke, :f :get, :key \"0\", :value {value}}}")));
+        cases.push((Format::JepsenLog, format!("INFO jepsen.util - 0 :invoke :f {value}\n")));
+    }
+    for (open, close) in json {
+        let value = deep(open, close);
+        cases.push((Format::ElleJson, format!("{{\"type\":\"invoke\",\"f\":\"a\",\"value\":{value}}}")));
+        cases.push((Format::EtcdJson, format!("{{\"ClientId\":1,\"Input\":{value}}}")));
+        let head = "{\"tenet-history\":2,\"workload\":\"\"}";
+        cases.push((
             Format::JsonLines,
-            format!(
-                "{{\"tenet-history\":2,\"workload\":\"\"}}\n{{\"time_ns\":0,\"type\":\"ok\",\"process\":0,\"value\":{}}}\n",
-                deep("[", "]")
-            ),
-        ),
-    ];
+            format!("{head}\n{{\"time_ns\":0,\"type\":\"ok\",\"process\":0,\"value\":{value}}}\n"),
+        ));
+    }
     for (format, text) in cases {
-        let result = format.source(Cursor::new(text), "deep").and_then(|mut source| collect(source.as_mut()));
-        let error = result.unwrap_err().to_string();
-        assert!(error.contains("nested deeper than 128") || error.contains("recursion limit exceeded"), "{error}");
+        let result = format.source(Cursor::new(text), "f").and_then(|mut source| collect(source.as_mut()));
+        let error = result.unwrap_err();
+        told(&error, format);
+        let found = error.to_string();
+        assert!(found.contains("nested deeper than 128, expected"), "{format}: {found}");
     }
 }

@@ -65,13 +65,13 @@ fn damage_has_a_line_and_a_column() {
             Format::EtcdJson,
             "{\"ClientId\":1,\"Input\":{\"Type\":\"range\",\"Range\":{\"Start\":\"a\"}},\"Call\":5,\"Output\":{\"Range\":{\"Count\":2}},\"Return\":7}".to_string(),
             0,
-            "f:1:80: a response that does not fit a get of one key: {\"Range\":{\"Count\":2}}",
+            "f:1:80: response {\"Range\":{\"Count\":2}}, expected one to a get of one key",
         ),
         (
             Format::EtcdJson,
             "{\"ClientId\":1,\"Input\":{\"Type\":\"range\"},\"Call\":5,\"Output\":{},\"Return\":4}".to_string(),
             0,
-            "f:1:70: return 4 before the call 5",
+            "f:1:70: return 4, expected none before the call 5",
         ),
         (Format::PolysiText, "w(1,1,0,0)\nx(1,1,0,0)\n".to_string(), 0, "f:2:1: no `r` or `w`, expected r(key,value,session,transaction)"),
         (Format::PolysiText, "w(1,1,0)\n".to_string(), 0, "f:1:8: no `,`, expected r(key,value,session,transaction)"),
@@ -148,7 +148,7 @@ fn a_binary_file_says_where_it_is_damaged() {
         match result {
             Ok(reading) => {
                 let error = reading.truncated.expect("cut short").to_string();
-                assert!(error.contains(": cut short within a"), "{end}: {error}");
+                assert!(error.contains(": cut short, expected"), "{end}: {error}");
                 assert_eq!(reading.history.events.len(), usize::from(end >= 43), "{end}");
             }
             Err(error) => assert!(error.is_cut_short() && end < 24, "{end}: {error}"),
@@ -197,7 +197,11 @@ fn a_last_line_without_its_end_is_left_out() {
         let result = format.source(Cursor::new(ended), "f").and_then(|mut source| collect(source.as_mut()));
         let line_based = matches!(format, Format::JepsenLog | Format::PolysiText | Format::DbcopText);
         assert_eq!(result.is_err(), line_based, "{format}");
-    }
+    } // A number that may have been to become another one.
+    let text = "INFO  jepsen.util - 0\t:invoke\t:read\tnil\nINFO  jepsen.util - 0\t:ok\t:read\t14";
+    let reading = collect(Format::JepsenLog.source(Cursor::new(text), "f").unwrap().as_mut()).unwrap();
+    assert_eq!(reading.history.events.len(), 1);
+    assert_eq!(reading.truncated.unwrap().to_string(), "f:2:35: the end, expected a line break after an operation");
 }
 
 #[test]

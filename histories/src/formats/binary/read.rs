@@ -47,7 +47,7 @@ impl<R: Read> Reader<R> {
         let mut start = [0; 12];
         reader.read_exact(&mut start, "the start of a file")?;
         if start[..8] != MAGIC {
-            return Err(reader.damaged(0, "other bytes than those of our binary form", false));
+            return Err(reader.damaged(0, "other bytes, expected those that our binary form begins with", false));
         }
         let version = u32::from_le_bytes([start[8], start[9], start[10], start[11]]);
         if version != VERSION {
@@ -77,7 +77,7 @@ impl<R: Read> Reader<R> {
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(self.damaged(self.offset, &format!("cut short within {what}"), true))
+                Err(self.damaged(self.offset, &format!("cut short, expected {what}"), true))
             }
             Err(source) => Err(HistoryError::Io { file: self.name.clone(), action: "read the history", source }),
         }
@@ -87,7 +87,7 @@ impl<R: Read> Reader<R> {
     fn next_block(&mut self) -> Result<bool, HistoryError> {
         let start = self.offset;
         let mut head = [0; 8];
-        self.read_exact(&mut head, "a block, or before the end mark")?;
+        self.read_exact(&mut head, "a block or the end mark")?;
         let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
         let checksum = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
         if length == 0 {
@@ -107,7 +107,7 @@ impl<R: Read> Reader<R> {
         let read = (&mut self.input).take(length as u64).read_to_end(&mut bytes);
         read.map_err(|source| HistoryError::Io { file: self.name.clone(), action: "read the history", source })?;
         if bytes.len() < length {
-            return Err(self.damaged(start, "cut short within a block", true));
+            return Err(self.damaged(start, "cut short, expected the rest of a block", true));
         }
         let found = crc32c::crc32c(&bytes);
         if found != checksum {
@@ -151,7 +151,7 @@ impl Block {
     }
 
     fn byte(&mut self) -> Result<u8, Problem> {
-        let byte = self.bytes.get(self.at).copied().ok_or("the end of a block within an event")?;
+        let byte = self.bytes.get(self.at).copied().ok_or("the end of a block, expected the rest of an event")?;
         self.at += 1;
         Ok(byte)
     }
@@ -169,7 +169,7 @@ impl Block {
                 return Ok(number);
             }
         }
-        Err("a number of more than 64 bits".into())
+        Err("a longer number, expected one of 64 bits".into())
     }
 
     fn signed(&mut self) -> Result<i64, Problem> {
@@ -187,12 +187,14 @@ impl Block {
         }
         let length = self.varint()?;
         let end = usize::try_from(length).ok().and_then(|length| self.at.checked_add(length));
-        let bytes = end.and_then(|end| self.bytes.get(self.at..end)).ok_or("a text longer than its block")?;
-        let text = str::from_utf8(bytes).map_err(|_| "a text that is not UTF-8")?.to_string();
+        let bytes = end
+            .and_then(|end| self.bytes.get(self.at..end))
+            .ok_or("a text longer than its block, expected one within it")?;
+        let text = str::from_utf8(bytes).map_err(|_| "other bytes, expected text in UTF-8")?.to_string();
         self.at += bytes.len();
         if code == TEXT_NEW_NAME {
             if self.names.len() == NAMES_MAX || text.len() > NAME_BYTES_MAX {
-                return Err("a name too many or too long".into());
+                return Err("a name too many or too long, expected a text without a number".into());
             }
             self.names.push(text.clone());
         }
@@ -201,7 +203,7 @@ impl Block {
 
     fn value(&mut self, depth: usize) -> Result<Value, Problem> {
         if depth > DEPTH_MAX {
-            return Err(format!("nested deeper than {DEPTH_MAX}"));
+            return Err(format!("nested deeper than {DEPTH_MAX}, expected a history"));
         }
         Ok(match self.byte()? {
             VALUE_NIL => Value::Nil,
@@ -235,12 +237,12 @@ impl Block {
             }
             VALUE_TAGGED => Value::Tagged(self.text()?, Box::new(self.value(depth + 1)?)),
             kind if kind >= VALUE_SMALL => Value::Int((kind - VALUE_SMALL).into()),
-            kind => return Err(format!("a value of kind {kind}")),
+            kind => return Err(format!("a value of kind {kind}, expected one from 0 to 11 or from 16 on")),
         })
     }
 
     fn process(&mut self) -> Result<Process, Problem> {
-        u32::try_from(self.varint()?).map(Process).map_err(|_| "a process of more than 32 bits".into())
+        u32::try_from(self.varint()?).map(Process).map_err(|_| "a longer number, expected a process of 32 bits".into())
     }
 
     fn timestamp(&mut self) -> Result<u64, Problem> {
@@ -251,7 +253,7 @@ impl Block {
     fn event(&mut self) -> Result<Event, Problem> {
         let kind = self.byte()?;
         let difference = self.varint()?;
-        self.last_ns = self.last_ns.checked_add(difference).ok_or("a time of more than 64 bits")?;
+        self.last_ns = self.last_ns.checked_add(difference).ok_or("a later time, expected one of 64 bits")?;
         let what = match kind & !EVENT_HAS_EXTRA {
             EVENT_INVOKE => What::Invoke {
                 process: self.process()?,
@@ -266,7 +268,7 @@ impl Block {
                     0 => FaultEdge::Begin,
                     1 => FaultEdge::End,
                     2 => FaultEdge::Strike,
-                    edge => return Err(format!("a fault's edge {edge}")),
+                    edge => return Err(format!("edge {edge} of a fault, expected 0, 1 or 2")),
                 };
                 What::Fault(Fault { name, edge, detail: self.value(0)? })
             }
@@ -275,7 +277,7 @@ impl Block {
                 calm: match self.byte()? {
                     0 => false,
                     1 => true,
-                    calm => return Err(format!("a phase's calm {calm}")),
+                    calm => return Err(format!("calm {calm} of a phase, expected 0 or 1")),
                 },
             },
             EVENT_ALARM => {
@@ -284,7 +286,7 @@ impl Block {
                 let sqlstate = if flags & HAS_SQLSTATE != 0 { Some(self.text()?) } else { None };
                 What::Alarm(Alarm { process, sqlstate, message: self.text()? })
             }
-            kind => return Err(format!("an event of kind {kind}")),
+            kind => return Err(format!("an event of kind {kind}, expected one from 0 to 6")),
         };
         let mut event = Event::new(self.last_ns, what);
         if kind & EVENT_HAS_EXTRA != 0 {

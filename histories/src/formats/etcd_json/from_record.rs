@@ -27,16 +27,17 @@ pub(super) fn record(fields: Vec<Field<'_>>, start: usize) -> Result<Record, Tro
     let missing = |name| Trouble::at(start, format!("no `{name}`, expected it in an operation of etcd"));
     let (process_at, process) = process.ok_or_else(|| missing("ClientId"))?;
     let process = u32::try_from(process).ok().map(Process).filter(|process| *process < Process::NAMED_FIRST);
-    let process = process.ok_or_else(|| Trouble::at(process_at, "a client id of more than 31 bits"))?;
+    let process = process.ok_or_else(|| Trouble::at(process_at, "a longer number, expected a client of 31 bits"))?;
     let call_ns = call_ns.ok_or_else(|| missing("Call"))?;
     let (return_at, return_ns) = return_ns.ok_or_else(|| missing("Return"))?;
     let (input_at, input) = input.ok_or_else(|| missing("Input"))?;
     let (output_at, output) = output.ok_or_else(|| missing("Output"))?;
-    let call = call_of(&input).ok_or_else(|| Trouble::at(input_at, "a request without a `Type` that is a text"))?;
+    let call =
+        call_of(&input).ok_or_else(|| Trouble::at(input_at, "no `Type` that is a text, expected it in a request"))?;
     let (completion, extra) = answer_of(&call, output).map_err(|problem| Trouble::at(output_at, problem))?;
     let time_ns = if completion.outcome == Outcome::Unknown { call_ns } else { return_ns };
     if time_ns < call_ns {
-        return Err(Trouble::at(return_at, format!("return {return_ns} before the call {call_ns}")));
+        return Err(Trouble::at(return_at, format!("return {return_ns}, expected none before the call {call_ns}")));
     }
     let answer = Event { time_ns, what: What::Complete { process, completion }, extra };
     Ok(Record { call: Event::new(call_ns, What::Invoke { process, call }), answer })
@@ -143,7 +144,12 @@ fn answer_of(call: &Call, output: Value) -> Result<Answer, String> {
         (None, None, false) => Outcome::Ok,
         (None, Some(_), false) => Outcome::Fail,
         (_, None, _) => Outcome::Unknown,
-        _ => return Err("a response with more than one of `Error`, `ClientError` and `Persisted`".to_string()),
+        _ => {
+            return Err(
+                "a response with more than one of `Error`, `ClientError` and `Persisted`, expected one at most"
+                    .to_string(),
+            );
+        }
     };
     if outcome == Outcome::Ok {
         return ok_answer(call, Value::Map(fields));
@@ -162,7 +168,7 @@ fn ok_answer(call: &Call, output: Value) -> Result<Answer, String> {
     if call.function.starts_with(RAW) {
         return Ok((Completion::ok(output), Extra::default()));
     }
-    let misfit = || format!("a response that does not fit a {} of one key: {output}", call.function);
+    let misfit = || format!("response {output}, expected one to a {} of one key", call.function);
     let answer = match call.function.as_ref() {
         functions::GET => get_answer(call, &output),
         functions::PUT => put_answer(&output),

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::history::well_known;
+use crate::jepsen::unsigned_of;
+use crate::text::{Field, Trouble};
 use crate::{Alarm, Call, Completion, Event, Extra, Fault, FaultEdge, Outcome, Process, Value, What};
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Invoke,
@@ -19,7 +21,7 @@ enum Kind {
     Alarm,
 }
 
-#[derive(Clone, Copy, Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Edge {
     Begin,
@@ -27,52 +29,153 @@ enum Edge {
     Strike,
 }
 
-/// Every field that any line may have; which line has which is checked after, with better words than serde has.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Every field that any line may have, in the order in which they are written.
+#[derive(Serialize)]
 pub(super) struct Line<'a> {
     time_ns: u64,
     #[serde(rename = "type")]
     kind: Kind,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     process: Option<u32>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     edge: Option<Edge>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     calm: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     f: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Value::is_nil")]
-    pub key: Cow<'a, Value>,
-    #[serde(default, skip_serializing_if = "Value::is_nil")]
-    pub value: Cow<'a, Value>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Value::is_nil")]
+    key: Cow<'a, Value>,
+    #[serde(skip_serializing_if = "Value::is_nil")]
+    value: Cow<'a, Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     read_timestamp: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     commit_timestamp: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     shard: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     sqlstate: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<Cow<'a, str>>,
-    #[serde(default, skip_serializing_if = "extra_is_empty")]
-    pub extra: Cow<'a, Extra>,
+    #[serde(skip_serializing_if = "extra_is_empty")]
+    extra: Cow<'a, Extra>,
 }
 
 fn extra_is_empty(extra: &Extra) -> bool {
     extra.is_empty()
 }
 
-/// A field, and the type of the line that lacks it or has it in vain.
-pub(super) enum Misfit {
-    Missing(&'static str, &'static str),
-    Surplus(&'static str, &'static str),
+/// Fields to an event; `start` is where the line begins, for errors.
+pub(super) fn event(fields: Vec<Field<'_>>, start: usize) -> Result<Event, Trouble> {
+    let kind = fields.iter().find(|field| field.name == "type");
+    let kind = kind.ok_or_else(|| Trouble::at(start, "no field `type`, expected it in every line"))?;
+    let kind = named(kind, &Kind::ALL.map(|kind| (kind.name(), kind)))?;
+    let mut line = Line::blank(0, kind);
+    let mut time_ns = None;
+    for field in fields {
+        // What is null is not there.
+        if field.value.is_nil() {
+            match FIELDS.contains(&field.name.as_ref()) {
+                true => continue,
+                false => return Err(stranger(&field)),
+            }
+        }
+        match field.name.as_ref() {
+            "time_ns" => time_ns = Some(unsigned(&field)?),
+            "type" => {}
+            "extra" => line.extra = Cow::Owned(extra(field)?),
+            name if !FIELDS.contains(&name) => return Err(stranger(&field)),
+            name if !kind.fields().contains(&name) => {
+                let problem = format!("field `{name}`, expected none in a line of type `{}`", kind.name());
+                return Err(Trouble::at(field.at, problem));
+            }
+            "process" => {
+                let process = unsigned(&field)?.try_into();
+                line.process = Some(process.map_err(|_| expected(&field, "an unsigned number of 32 bits"))?);
+            }
+            "name" => line.name = Some(text(field)?),
+            "edge" => {
+                let edges = [("begin", Edge::Begin), ("end", Edge::End), ("strike", Edge::Strike)];
+                line.edge = Some(named(&field, &edges)?);
+            }
+            "calm" => line.calm = Some(field.value.as_bool().ok_or_else(|| expected(&field, "a bool"))?),
+            "f" => line.f = Some(text(field)?),
+            "key" => line.key = Cow::Owned(field.value),
+            "value" => line.value = Cow::Owned(field.value),
+            "read_timestamp" => line.read_timestamp = Some(unsigned(&field)?),
+            "commit_timestamp" => line.commit_timestamp = Some(unsigned(&field)?),
+            "shard" => line.shard = Some(unsigned(&field)?),
+            "sqlstate" => line.sqlstate = Some(text(field)?),
+            _ => line.error = Some(text(field)?),
+        }
+    }
+    let missing = |field: &str| {
+        Trouble::at(start, format!("no field `{field}`, expected it in a line of type `{}`", kind.name()))
+    };
+    line.time_ns = time_ns.ok_or_else(|| missing("time_ns"))?;
+    line.into_event().map_err(missing)
+}
+
+/// Of any line.
+const FIELDS: [&str; 15] = [
+    "time_ns",
+    "type",
+    "process",
+    "name",
+    "edge",
+    "calm",
+    "f",
+    "key",
+    "value",
+    "read_timestamp",
+    "commit_timestamp",
+    "shard",
+    "sqlstate",
+    "error",
+    "extra",
+];
+
+fn stranger(field: &Field<'_>) -> Trouble {
+    Trouble::at(field.at, format!("field `{}`, expected one of `{}`", field.name, FIELDS.join("`, `")))
+}
+
+pub(super) fn expected(field: &Field<'_>, expected: &str) -> Trouble {
+    Trouble::at(field.at, format!("{} as `{}`, expected {expected}", field.value, field.name))
+}
+
+pub(super) fn unsigned(field: &Field<'_>) -> Result<u64, Trouble> {
+    unsigned_of(&field.value).ok_or_else(|| expected(field, "an unsigned number of 64 bits"))
+}
+
+pub(super) fn text(field: Field<'_>) -> Result<Cow<'static, str>, Trouble> {
+    match field.value {
+        Value::Text(text) => Ok(Cow::Owned(text)),
+        _ => Err(expected(&field, "a text")),
+    }
+}
+
+fn extra(field: Field<'_>) -> Result<Extra, Trouble> {
+    let Value::Map(map) = field.value else { return Err(expected(&field, "an object")) };
+    let mut extra = Extra::default();
+    for (name, value) in map {
+        if let Value::Text(name) = name {
+            extra.insert(name, value);
+        }
+    }
+    Ok(extra)
+}
+
+fn named<T: Copy>(field: &Field<'_>, known: &[(&str, T)]) -> Result<T, Trouble> {
+    let found = field.value.as_text().and_then(|text| known.iter().find(|(name, _)| *name == text));
+    let names = || known.iter().map(|(name, _)| *name).collect::<Vec<_>>().join("`, `");
+    found.map(|(_, value)| *value).ok_or_else(|| expected(field, &format!("one of `{}`", names())))
 }
 
 impl Kind {
+    const ALL: [Kind; 7] = [Kind::Invoke, Kind::Ok, Kind::Fail, Kind::Unknown, Kind::Fault, Kind::Phase, Kind::Alarm];
+
     fn name(self) -> &'static str {
         match self {
             Kind::Invoke => "invoke",
@@ -167,39 +270,20 @@ impl<'a> Line<'a> {
         }
     }
 
-    pub fn into_event(self) -> Result<Event, Misfit> {
-        let kind = self.kind.name();
-        let present = [
-            ("process", self.process.is_some()),
-            ("f", self.f.is_some()),
-            ("key", !self.key.is_nil()),
-            ("value", !self.value.is_nil()),
-            ("read_timestamp", self.read_timestamp.is_some()),
-            ("commit_timestamp", self.commit_timestamp.is_some()),
-            ("shard", self.shard.is_some()),
-            ("sqlstate", self.sqlstate.is_some()),
-            ("error", self.error.is_some()),
-            ("name", self.name.is_some()),
-            ("edge", self.edge.is_some()),
-            ("calm", self.calm.is_some()),
-        ];
-        let allowed = self.kind.fields();
-        if let Some((field, _)) = present.iter().find(|(field, there)| *there && !allowed.contains(field)) {
-            return Err(Misfit::Surplus(field, kind));
-        }
-        let missing = |field| move || Misfit::Missing(field, kind);
+    /// An error: the field that is missing.
+    fn into_event(self) -> Result<Event, &'static str> {
         let process = self.process.map(Process);
         let what = match self.kind {
             Kind::Invoke => What::Invoke {
-                process: process.ok_or_else(missing("process"))?,
+                process: process.ok_or("process")?,
                 call: Call {
-                    function: well_known(self.f.ok_or_else(missing("f"))?.into_owned()),
+                    function: well_known(self.f.ok_or("f")?.into_owned()),
                     key: self.key.into_owned(),
                     value: self.value.into_owned(),
                 },
             },
             Kind::Ok | Kind::Fail | Kind::Unknown => What::Complete {
-                process: process.ok_or_else(missing("process"))?,
+                process: process.ok_or("process")?,
                 completion: Completion {
                     outcome: match self.kind {
                         Kind::Ok => Outcome::Ok,
@@ -215,22 +299,19 @@ impl<'a> Line<'a> {
                 },
             },
             Kind::Fault => What::Fault(Fault {
-                name: self.name.ok_or_else(missing("name"))?.into_owned(),
-                edge: match self.edge.ok_or_else(missing("edge"))? {
+                name: self.name.ok_or("name")?.into_owned(),
+                edge: match self.edge.ok_or("edge")? {
                     Edge::Begin => FaultEdge::Begin,
                     Edge::End => FaultEdge::End,
                     Edge::Strike => FaultEdge::Strike,
                 },
                 detail: self.value.into_owned(),
             }),
-            Kind::Phase => What::Phase {
-                name: self.name.ok_or_else(missing("name"))?.into_owned(),
-                calm: self.calm.ok_or_else(missing("calm"))?,
-            },
+            Kind::Phase => What::Phase { name: self.name.ok_or("name")?.into_owned(), calm: self.calm.ok_or("calm")? },
             Kind::Alarm => What::Alarm(Alarm {
                 process,
                 sqlstate: self.sqlstate.map(Cow::into_owned),
-                message: self.error.ok_or_else(missing("error"))?.into_owned(),
+                message: self.error.ok_or("error")?.into_owned(),
             }),
         };
         Ok(Event { time_ns: self.time_ns, what, extra: self.extra.into_owned() })
