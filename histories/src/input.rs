@@ -33,12 +33,16 @@ struct Place {
 
 impl Place {
     fn after(self, bytes: &[u8]) -> Place {
-        match bytes.iter().rposition(|byte| *byte == b'\n') {
+        // Counting is fast, looking for the last one is not: mostly there is one, at the beginning or at the end.
+        let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
+        let last = match lines {
+            0 => None,
+            1 if bytes[0] == b'\n' => Some(0),
+            _ => bytes.iter().rposition(|byte| *byte == b'\n'),
+        };
+        match last {
             None => Place { line: self.line, column: self.column + bytes.len() },
-            Some(last) => {
-                let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
-                Place { line: self.line + lines, column: bytes.len() - last }
-            }
+            Some(last) => Place { line: self.line + lines, column: bytes.len() - last },
         }
     }
 }

@@ -86,10 +86,10 @@ pub(super) fn event(fields: Vec<Field<'_>>, start: usize) -> Result<Event, Troub
             "time_ns" => time_ns = Some(unsigned(&field)?),
             "type" => {}
             "extra" => line.extra = Cow::Owned(extra(field)?),
-            name if !FIELDS.contains(&name) => return Err(stranger(&field)),
             name if !kind.fields().contains(&name) => {
                 let problem = format!("field `{name}`, expected none in a line of type `{}`", kind.name());
-                return Err(Trouble::at(field.at, problem));
+                let is_known = FIELDS.contains(&name);
+                return Err(if is_known { Trouble::at(field.at, problem) } else { stranger(&field) });
             }
             "process" => {
                 let process = unsigned(&field)?.try_into();
