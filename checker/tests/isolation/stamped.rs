@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 use tenet_checker::isolation::stamped::{Did, Options, Rule, Violation, check_stamped};
-use tenet_checker::isolation::{self, Level, Who, check_lists, check_registers};
+use tenet_checker::isolation::{self, Anomaly, Cycle, Edge, Kind, Level, Who, check_lists, check_registers};
 use tenet_checker::{Finding, judge};
 use tenet_histories::{Completion, Event, History, Operation, Outcome, Process, Value, What};
 
@@ -12,6 +12,10 @@ use crate::brute_force::micros;
 use crate::small::{append, call, read, with_other_values};
 
 const KEYS: i64 = 3;
+
+/// Lies up to which a transaction's outcome and timestamps are told, and from which its timestamps are not.
+const STAMPED_MAX: u8 = 224;
+const UNSTAMPED_MIN: u8 = 250;
 
 /// What one transaction does, and how its database lies.
 #[derive(Clone, Debug)]
@@ -52,8 +56,20 @@ fn stamped_history(shuffle: &[usize], plans: &[Plan], is_lists: bool) -> History
         if let Some((snapshot, answers, writes)) = open[*number].take() {
             let changed = |(key, _): &(i64, i64)| versions[*key as usize].last().is_some_and(|last| last.0 > snapshot);
             let is_refused = plan.lies[0] < 128 && writes.iter().any(changed);
-            let mut completion = Completion::new(if is_refused { Outcome::Fail } else { Outcome::Ok });
-            if !is_refused {
+            let is_unknown = (STAMPED_MAX + 1..UNSTAMPED_MIN).contains(&plan.lies[3]);
+            let mut completion = Completion::new(match (is_unknown, is_refused) {
+                (true, _) => Outcome::Unknown,
+                (_, true) => Outcome::Fail,
+                _ => Outcome::Ok,
+            });
+            if is_unknown {
+                // It may have committed all the same, or half of it, which is a lie.
+                let half = if plan.lies[2] < 64 { writes.len().min(1) } else { writes.len() };
+                if !is_refused && !plan.lies[0].is_multiple_of(4) {
+                    clock += 2;
+                    writes[..half].iter().for_each(|(key, value)| versions[*key as usize].push((clock, *value)));
+                }
+            } else if !is_refused {
                 completion.value = Value::List(answers);
                 completion.read_timestamp = Some(snapshot);
                 if !writes.is_empty() {
@@ -63,7 +79,7 @@ fn stamped_history(shuffle: &[usize], plans: &[Plan], is_lists: bool) -> History
                         versions[key as usize].push((clock, value));
                     }
                 }
-                if plan.lies[3] >= 250 {
+                if plan.lies[3] >= UNSTAMPED_MIN {
                     (completion.read_timestamp, completion.commit_timestamp) = (None, None);
                 }
             }
@@ -275,6 +291,7 @@ impl Model<'_> {
                 });
                 stamps(who).0 == Some(*read) && is_seen && (due_is_there || !is_known)
             }
+            Violation::HalfSeen { .. } => false,
             Violation::Internal { who, key, found: there } => wrote(who, key) && found(who, key).contains(there),
             Violation::Conflict { who, key, read, commit, other } => {
                 let mine = stamps(who) == (Some(*read), Some(*commit)) && wrote(who, key);
@@ -300,6 +317,32 @@ impl Model<'_> {
     }
 }
 
+/// Whether, for all that the unknown transactions may have done, the history breaks a rule of the level.
+fn all_are_broken(history: &History, level: Level, is_lists: bool) -> bool {
+    let operations = history.operations().unwrap();
+    let unknown = operations.iter().find(|operation| operation.outcome() == Outcome::Unknown);
+    let Some(unknown) = unknown else {
+        let stamped = operations.iter().filter(|operation| operation.is_ok()).collect();
+        let broken = Model { stamped, is_lists }.broken();
+        return broken.into_iter().any(|rule| rule.is_of(level) && rule != Rule::Session);
+    };
+    let event = unknown.completed.unwrap().event;
+    let writes: Vec<Value> = unknown.call.value.as_list().unwrap().to_vec();
+    let is_write = |micro: &&Value| ["append", "w"].contains(&micro.as_list().unwrap()[0].as_text().unwrap());
+    let writes: Vec<Value> = writes.iter().filter(is_write).cloned().collect();
+    let with = |commit: Option<u64>| {
+        let mut history = history.clone();
+        let What::Complete { completion, .. } = &mut history.events[event].what else { unreachable!() };
+        completion.outcome = if commit.is_some() { Outcome::Ok } else { Outcome::Fail };
+        completion.value = Value::List(if commit.is_some() { writes.clone() } else { Vec::new() });
+        completion.commit_timestamp = commit;
+        all_are_broken(&history, level, is_lists)
+    };
+    // Commits that are told are even but for lies; these may be between any two, or there were none.
+    let last = 12 + 2 * operations.len() as u64;
+    (8..=last).map(Some).chain([None]).all(with)
+}
+
 /// Those that both boxes know.
 const LEVELS: [Level; 6] = [
     Level::SnapshotIsolation,
@@ -321,7 +364,7 @@ proptest! {
     #[test]
     fn the_sweep_finds_what_the_model_finds((shuffle, mut plans) in plans(), is_lists in any::<bool>()) {
         // The model knows nothing of commits that are not told.
-        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(247));
+        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(STAMPED_MAX));
         let history = stamped_history(&shuffle, &plans, is_lists);
         let operations = history.operations().unwrap();
         let stamped = operations.iter().filter(|operation| operation.is_ok()).collect();
@@ -354,7 +397,7 @@ proptest! {
     #[test]
     fn what_the_black_box_refutes_the_white_box_refutes((shuffle, mut plans) in plans(), is_lists in any::<bool>()) {
         // All that is said of unstamped operations is what clients saw.
-        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(247));
+        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(STAMPED_MAX));
         let history = stamped_history(&shuffle, &plans, is_lists);
         let check = if is_lists { check_lists } else { check_registers };
         let black = check(&history, &isolation::Options::default()).unwrap();
@@ -370,8 +413,48 @@ proptest! {
     }
 
     #[test]
+    fn what_is_refuted_is_so_whatever_the_unknown_did((shuffle, mut plans) in plans(), is_lists in any::<bool>()) {
+        for (number, plan) in plans.iter_mut().enumerate() {
+            plan.lies[3] = plan.lies[3].min(if number < 2 { UNSTAMPED_MIN - 1 } else { STAMPED_MAX });
+            plan.lies[3] |= if number == 0 { 0xe1 } else { 0 };
+            plan.lies[3] = plan.lies[3].min(UNSTAMPED_MIN - 1);
+        }
+        let history = stamped_history(&shuffle, &plans, is_lists);
+        let report = check_stamped(&history, &Options { lag: u64::MAX, ..Options::default() }).unwrap();
+        for level in [Level::SnapshotIsolation, Level::Serializable] {
+            if matches!(report.finding(level), Finding::Invalid { .. }) {
+                prop_assert!(all_are_broken(&history, level, is_lists), "{level}: {report}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_unknown_transaction_is_seen_whole((shuffle, mut plans) in plans(), is_lists in any::<bool>(), which in 0usize..6) {
+        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(STAMPED_MAX));
+        let which = which % plans.len();
+        plans[which].lies[3] = STAMPED_MAX + 1;
+        let history = stamped_history(&shuffle, &plans, is_lists);
+        let check = if is_lists { check_lists } else { check_registers };
+        let black = check(&history, &isolation::Options::default()).unwrap();
+        let white = check_stamped(&history, &Options { lag: u64::MAX, ..Options::default() }).unwrap();
+        for level in [Level::SnapshotIsolation, Level::Serializable] {
+            // Who wrote over it without having seen it is not held to account (see the head of `stamped`).
+            let is_unknown = |who: &Who| history.operations().unwrap()[who.operation].outcome() == Outcome::Unknown;
+            let is_seen = |cycle: &Cycle| {
+                let written_over = |edge: &Edge| edge.kind == Kind::WriteWrite && is_unknown(&edge.from);
+                let over = |edge: &Edge| edge.kind == Kind::WriteWrite && is_unknown(&edge.to);
+                !cycle.edges.iter().any(|edge| written_over(edge) || over(edge))
+            };
+            let proves = |anomaly: &&Anomaly| anomaly.rules_out(level) && anomaly.cycle().is_some_and(is_seen);
+            if let Some(anomaly) = black.anomalies.iter().find(proves) {
+                prop_assert!(matches!(white.finding(level), Finding::Invalid { .. }), "{level}: {anomaly}\n{white}");
+            }
+        }
+    }
+
+    #[test]
     fn each_violation_is_derived_again((shuffle, mut plans) in plans(), is_lists in any::<bool>(), lag in any::<bool>()) {
-        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(247));
+        plans.iter_mut().for_each(|plan| plan.lies[3] = plan.lies[3].min(STAMPED_MAX));
         let history = stamped_history(&shuffle, &plans, is_lists);
         let operations = history.operations().unwrap();
         let stamped = operations.iter().filter(|operation| operation.is_ok()).collect();

@@ -15,20 +15,27 @@
 //!
 //! Events come in the order of clients, timestamps do not. An operation waits until nothing below it can come any more: by
 //! real time that is when all that is still open was invoked after the timestamp had been seen. So the window is as long as
-//! the longest open operation, and memory is the window and the newest version of each key. What comes too late although
-//! real time is not wanted makes the verdict *unknown*; `Options::lag` makes the window longer.
+//! the longest open operation, and memory is the window, the newest version of each key, and what unknown transactions
+//! wrote. What comes too late although real time is not wanted makes the verdict *unknown*; `Options::lag` makes the window
+//! longer.
 //!
 //! Writes whose commit is not known (their outcome is not, or the database did not say) may appear at any time, and count
-//! from the first read that shows them. Shards have clocks of their own: timestamps are compared within one.
+//! from the first read that shows them: then their transaction has committed, above the last snapshot that did not have it, and
+//! all that it wrote is there, too. Three things are not said of them, because memory would not be bounded: what register they
+//! wrote where another commit may have come later; in which order two of them came, which is a matter of a graph; and that
+//! somebody who has committed since had written over them unseen, for which all snapshots would have to be kept.
+//!
+//! Shards have clocks of their own: timestamps are compared within one.
 //!
 //! Invariants
 //!  T1  A transaction's read is checked when all commits at or below its snapshot, and none above it, are in the keys.
 //!  T2  What is said to be wrong is wrong whatever the unknown writes did.
 
 mod sweep;
+mod unknown;
 mod violation;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 
 use tenet_histories::{
@@ -42,8 +49,9 @@ use super::proof::Who;
 use crate::{CheckError, Finding, Oracle, Verdict};
 
 use sweep::{Entry, Range, Read, Shared, Sweep};
+use unknown::Unknown;
 
-pub use violation::{Did, Rule, Seen, Violation};
+pub use violation::{Did, Part, Rule, Seen, Violation};
 
 /// How many values that are no integers are kept before it is asked whether anything holds them.
 const KEPT_MIN: usize = 1 << 12;
@@ -83,8 +91,7 @@ pub struct Stamped {
     forgotten: usize,
     shards: BTreeMap<Option<u64>, Sweep>,
     names: Names,
-    /// Written at a time that nobody knows, if ever.
-    unknown: BTreeSet<(u32, i64)>,
+    unknown: Unknown,
     /// Room of operations that are over.
     spare: Vec<Vec<(u32, i64)>>,
     own: Vec<(u32, i64)>,
@@ -139,7 +146,7 @@ impl Stamped {
             forgotten: 0,
             shards: BTreeMap::new(),
             names: Names::default(),
-            unknown: BTreeSet::new(),
+            unknown: Unknown::default(),
             spare: Vec::new(),
             own: Vec::new(),
             report: StampedReport::default(),
@@ -172,7 +179,7 @@ impl Stamped {
 
     pub fn finish(mut self) -> StampedReport {
         for open in std::mem::take(&mut self.open).into_values() {
-            self.unknown.extend(open.writes);
+            self.unknown.add(None, &open.writes);
         }
         if self.report.gave_up.is_none() {
             let shards: Vec<Option<u64>> = self.shards.keys().copied().collect();
@@ -185,7 +192,7 @@ impl Stamped {
         let open = &self.open;
         let is_open = |write| open.values().any(|open| open.writes.contains(&write));
         let (names, unknown, report) = (&self.names, &mut self.unknown, &mut self.report);
-        let mut shared = Shared { names, unknown, is_open: &is_open, report };
+        let mut shared = Shared { names, shard, unknown, is_open: &is_open, report };
         if let Some(sweep) = self.shards.get_mut(&shard) {
             sweep.advance(until, &mut shared);
         }
@@ -233,7 +240,7 @@ impl Stamped {
             (completion.read_timestamp.filter(|_| is_ok), completion.commit_timestamp.filter(|_| is_ok));
         let sweep = self.shards.entry(completion.shard).or_default();
         if commit.is_none() && completion.outcome != Outcome::Fail {
-            self.unknown.extend(&open.writes);
+            self.unknown.add(completion.shard, &open.writes);
         }
         if read.is_some() || commit.is_some() {
             self.report.operations += 1;
@@ -266,13 +273,7 @@ impl Stamped {
         let mut renew = |code: &mut i64| *code = self.names.values.code(&old.value(*code));
         self.open.values_mut().flat_map(|open| &mut open.writes).for_each(|write| renew(&mut write.1));
         self.shards.values_mut().flat_map(Sweep::codes).for_each(&mut renew);
-        let unknown = std::mem::take(&mut self.unknown).into_iter();
-        self.unknown = unknown
-            .map(|(key, mut code)| {
-                renew(&mut code);
-                (key, code)
-            })
-            .collect();
+        self.unknown.renew(|code| self.names.values.code(&old.value(code)));
         self.names.kept_max = self.names.values.kept_count() * 2 + KEPT_MIN;
     }
 

@@ -1,12 +1,13 @@
 //! One shard's operations in the order of their timestamps, and the newest version of each key.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::ops::Bound;
 
 use tenet_histories::{Process, Value};
 
-use super::violation::{Did, Seen, Violation};
+use super::unknown::{Unknown, Write};
+use super::violation::{Did, Part, Seen, Violation};
 use super::{Names, StampedReport};
 use crate::isolation::index::Keys;
 use crate::isolation::proof::Who;
@@ -59,6 +60,26 @@ struct State {
     confirmed: Option<u64>,
     confirmed_count: usize,
     is_named: bool,
+    /// A moment at which it was there, and before which nobody knew of it.
+    known_at: Option<u64>,
+}
+
+/// A write that a snapshot shows, and one of the same transaction that another does not, or must.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Due {
+    seen: Write,
+    seen_at: u64,
+    missed: Write,
+    missed_at: Option<u64>,
+}
+
+/// A write that a snapshot shows, of a transaction that committed above the one moment, and not above the other.
+#[derive(Clone, Copy)]
+struct SeenWrite {
+    write: Write,
+    at: u64,
+    above: Option<u64>,
+    up_to: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -117,6 +138,8 @@ pub(super) struct Sweep {
     states: Vec<State>,
     /// Keys that exist, in their order; kept only once a range is read.
     ordered: Option<BTreeMap<Value, u32>>,
+    /// What keys must have by now, because something else that its transaction wrote was seen.
+    due: BTreeMap<u32, Vec<Due>>,
     last_commit: Option<(u64, Who)>,
     swept: (u64, u8),
 }
@@ -124,8 +147,9 @@ pub(super) struct Sweep {
 /// What is shared by all shards.
 pub(super) struct Shared<'a> {
     pub names: &'a Names,
-    /// Written at a time that nobody knows, if ever.
-    pub unknown: &'a mut BTreeSet<(u32, i64)>,
+    /// Whose timestamps these are.
+    pub shard: Option<u64>,
+    pub unknown: &'a mut Unknown,
     /// Whether an operation that is still open writes that.
     pub is_open: &'a dyn Fn((u32, i64)) -> bool,
     pub report: &'a mut StampedReport,
@@ -235,7 +259,8 @@ impl Sweep {
         let entries = self.entries.iter_mut();
         let entries =
             entries.flat_map(|entry| entry.values.iter_mut().chain(entry.writes.iter_mut().map(|write| &mut write.1)));
-        entries.chain(self.states.iter_mut().flat_map(|state| &mut state.values))
+        let due = self.due.values_mut().flatten().flat_map(|due| [&mut due.seen.1, &mut due.missed.1]);
+        entries.chain(self.states.iter_mut().flat_map(|state| &mut state.values)).chain(due)
     }
 
     fn state(&mut self, key: u32) -> &mut State {
@@ -272,7 +297,8 @@ impl Sweep {
             return Vec::new();
         }
         let states = self.states.iter().enumerate();
-        let existing = || states.filter(|(_, state)| !state.values.is_empty());
+        let is_due = |key: usize| self.due.contains_key(&(key as u32));
+        let existing = || states.filter(|(key, state)| !state.values.is_empty() || is_due(*key));
         let named = || existing().map(|(key, _)| (keys.name(key as u32).clone(), key as u32)).collect();
         let ordered = self.ordered.get_or_insert_with(named);
         let bounds = (Bound::Included(&range.low), Bound::Included(&range.high));
@@ -281,7 +307,19 @@ impl Sweep {
 
     fn check_read(&mut self, entry: &Entry, at: u64, read: Read, shared: &mut Shared<'_>) {
         let found = &entry.values[read.first..read.first + read.count];
-        if self.state(read.key).values == found || self.appears(read.key, found, entry.is_lists, shared) {
+        let is_there = self.state(read.key).values == found;
+        let explained = if is_there { Ok(true) } else { self.appears(read.key, found, at, entry.is_lists, shared) };
+        let missed = self.due.get(&read.key).and_then(|due| due.iter().find(|due| !found.contains(&due.missed.1)));
+        if let (Ok(true), Some(due)) | (Err(due), _) = (explained, missed.copied()) {
+            let part = |(key, code): Write, read| {
+                let (key, value) = (shared.names.keys.name(key).clone(), shared.names.values.value(code));
+                Part { key, value, read }
+            };
+            let (seen, missed) = (part(due.seen, due.seen_at), part(due.missed, due.missed_at.unwrap_or(at)));
+            shared.report.add(Violation::HalfSeen { who: entry.who, seen, missed });
+            return;
+        }
+        if explained == Ok(true) {
             let state = self.state(read.key);
             state.confirmed = state.confirmed.max(Some(at));
             state.confirmed_count = state.values.len();
@@ -309,43 +347,128 @@ impl Sweep {
         shared.report.add(Violation::WrongRead { who: entry.who, key, read: at, found, due });
     }
 
-    /// Whether writes of which nobody knew the time explain what was found; if so, they are there from now on.
-    fn appears(&mut self, key: u32, found: &[i64], is_lists: bool, shared: &mut Shared<'_>) -> bool {
-        self.state(key);
-        let state = &mut self.states[key as usize];
-        let is_new = |value: &i64| shared.unknown.contains(&(key, *value));
+    /// Whether writes of which nobody knew the time explain what was found; if so, they are there from now on. An error:
+    /// they would, but something else that their transaction wrote was not there.
+    fn appears(
+        &mut self,
+        key: u32,
+        found: &[i64],
+        at: u64,
+        is_lists: bool,
+        shared: &mut Shared<'_>,
+    ) -> Result<bool, Due> {
+        let state = &self.states[key as usize];
+        // The same snapshot did not have it, or was above it.
+        if state.confirmed >= Some(at) {
+            return Ok(false);
+        }
+        let is_new = |code: &i64| shared.unknown.contains((key, *code));
+        // What is new, and between which moments it was committed: above the first, up to the second.
+        let mut new: Vec<(i64, Option<u64>, u64)> = Vec::new();
         let commits = if is_lists {
             let mut known = state.values.iter().zip(&state.commits).peekable();
             let mut merged = Vec::with_capacity(found.len());
-            for (place, value) in found.iter().enumerate() {
-                match known.next_if(|(known, _)| *known == value) {
-                    Some((_, commit)) => merged.push(*commit),
-                    None if place >= state.confirmed_count && is_new(value) => merged.push(None),
-                    None => return false,
+            let mut above = state.confirmed;
+            for (place, code) in found.iter().enumerate() {
+                match known.next_if(|(known, _)| *known == code) {
+                    Some((_, commit)) => {
+                        above = above.max(*commit);
+                        merged.push(*commit);
+                    }
+                    None if place >= state.confirmed_count && is_new(code) => {
+                        new.push((*code, above, at));
+                        merged.push(None);
+                    }
+                    None => return Ok(false),
                 }
             }
             if known.next().is_some() {
-                return false;
+                return Ok(false);
+            }
+            let mut below = at;
+            for (place, commit) in merged.iter().enumerate().rev() {
+                below = commit.map_or(below, |commit| below.min(commit.saturating_sub(1)));
+                if let Some((_, _, up_to)) = new.iter_mut().find(|(code, ..)| *code == found[place]) {
+                    *up_to = below;
+                }
             }
             merged
         } else {
-            let [value] = found else { return false };
+            let [value] = found else { return Ok(false) };
             if !is_new(value) {
-                return false;
+                return Ok(false);
             }
+            let above = state.by.map(|_| state.commit);
+            new.push((*value, state.confirmed.max(above), at));
             vec![None]
         };
-        for value in found {
-            shared.unknown.remove(&(key, *value));
+        if new.iter().any(|(_, above, up_to)| *above >= Some(*up_to)) {
+            return Ok(false);
         }
+        let mut written_after = state.written_after.max(state.confirmed);
+        for (code, above, up_to) in new {
+            let others = final_writes(shared.unknown.others(shared.shard, (key, code)), is_lists);
+            shared.unknown.remove((key, code));
+            let seen = SeenWrite { write: (key, code), at, above, up_to };
+            written_after = written_after.max(self.see_others(seen, &others, found, is_lists, shared.names)?);
+        }
+        let state = &mut self.states[key as usize];
+        state.known_at = state.known_at.or(Some(at));
         state.values.clear();
         state.values.extend(found);
         state.commits = commits;
-        // The last snapshot that was checked did not have it.
-        state.written_after = state.written_after.max(state.confirmed);
+        state.written_after = written_after;
         state.by = None;
         self.name(key, &shared.names.keys);
-        true
+        if let Some(due) = self.due.get_mut(&key) {
+            // What a register has may have come after what was due.
+            due.retain(|due| is_lists && !found.contains(&due.missed.1));
+        }
+        Ok(true)
+    }
+
+    /// All that a transaction wrote is there once one write of it is; when it committed is told by what was there without.
+    /// Returns a moment above which that was.
+    fn see_others(
+        &mut self,
+        seen: SeenWrite,
+        others: &[Write],
+        found: &[i64],
+        is_lists: bool,
+        names: &Names,
+    ) -> Result<Option<u64>, Due> {
+        let due = |missed: Write, missed_at| Due { seen: seen.write, seen_at: seen.at, missed, missed_at };
+        let mut above = seen.above;
+        let mut is_settled = false;
+        while !is_settled {
+            is_settled = true;
+            for (key, code) in others {
+                if *key == seen.write.0 {
+                    if !found.contains(code) {
+                        return Err(due((*key, *code), Some(seen.at)));
+                    }
+                    continue;
+                }
+                let state = self.state(*key);
+                if state.confirmed > above && state.is_below(above, is_lists) {
+                    above = state.confirmed;
+                    is_settled = false;
+                    if above >= Some(seen.up_to) {
+                        return Err(due((*key, *code), above));
+                    }
+                }
+            }
+        }
+        for (key, code) in others.iter().filter(|(key, _)| *key != seen.write.0) {
+            let state = self.state(*key);
+            if state.is_below(above, is_lists) {
+                state.written_after = state.written_after.max(above);
+                state.known_at = state.known_at.or(Some(seen.at));
+                self.due.entry(*key).or_default().push(due((*key, *code), None));
+                self.name(*key, &names.keys);
+            }
+        }
+        Ok(above)
     }
 
     fn on_commit(&mut self, entry: &Entry, at: u64, shared: &mut Shared<'_>) {
@@ -358,11 +481,15 @@ impl Sweep {
         }
         for (key, value) in &entry.writes {
             let is_lists = entry.is_lists;
+            if !is_lists {
+                self.due.remove(key);
+            }
             let state = self.state(*key);
             if !is_lists {
                 state.values.clear();
                 state.commits.clear();
             }
+            state.known_at = state.known_at.or(Some(at));
             state.values.push(*value);
             state.commits.push(Some(at));
             state.commit = at;
@@ -378,27 +505,31 @@ impl Sweep {
         let keys = &shared.names.keys;
         let who = entry.who;
         let other = |state: &State| state.by.map(|by| (by, state.commit));
+        // What is there now and was not in a range, which needs no moment at which it was written.
+        let mut in_ranges = Vec::new();
+        let mut new = Vec::new();
+        for range in &entry.ranges {
+            let is_found = |key: u32| entry.reads[range.reads.clone()].iter().any(|read| read.key == key);
+            for key in self.keys_in(range, keys) {
+                in_ranges.push(key);
+                let is_later = self.state(key).known_at > Some(read);
+                if is_later && range.own_keys.binary_search(&key).is_err() && !is_found(key) {
+                    new.push(key);
+                }
+            }
+        }
         for (key, _) in &entry.writes {
             let state = self.state(*key);
-            if state.is_written_after(read) {
+            if state.is_written_after(read) || new.contains(key) {
                 let (key, other) = (keys.name(*key).clone(), other(state));
                 shared.report.add(Violation::Conflict { who, key, read, commit: at, other });
             }
         }
-        for key in entry.reads.iter().map(|read| read.key) {
+        for key in entry.reads.iter().map(|read| read.key).chain(in_ranges) {
             let state = self.state(key);
-            if state.is_written_after(read) {
+            if state.is_written_after(read) || new.contains(&key) {
                 let (key, other) = (keys.name(key).clone(), other(state));
                 shared.report.add(Violation::Changed { who, key, read, commit: at, other });
-            }
-        }
-        for range in &entry.ranges {
-            for key in self.keys_in(range, keys) {
-                let state = self.state(key);
-                if state.is_written_after(read) {
-                    let (key, other) = (keys.name(key).clone(), other(state));
-                    shared.report.add(Violation::Changed { who, key, read, commit: at, other });
-                }
             }
         }
     }
@@ -415,7 +546,19 @@ impl Sweep {
 }
 
 impl State {
+    /// What was committed above that moment, and is not among these values, would be among them by now: lists only grow, and
+    /// a register that was last written at or below it has a newer value.
+    fn is_below(&self, moment: Option<u64>, is_lists: bool) -> bool {
+        is_lists || self.values.is_empty() || self.by.is_some() && Some(self.commit) <= moment
+    }
+
     fn is_written_after(&self, moment: u64) -> bool {
         self.written_after.is_some_and(|after| after >= moment)
     }
+}
+
+/// Those that others may see: of a register the last one.
+fn final_writes(writes: &[Write], is_lists: bool) -> Vec<Write> {
+    let is_final = |place: usize| !writes[place + 1..].iter().any(|(key, _)| *key == writes[place].0);
+    (0..writes.len()).filter(|place| is_lists || is_final(*place)).map(|place| writes[place]).collect()
 }

@@ -82,6 +82,12 @@ pub enum Violation {
         found: Option<Seen>,
         due: Option<Seen>,
     },
+    /// A read shows what a transaction wrote to one key, and another read misses what it wrote to another.
+    HalfSeen {
+        who: Who,
+        seen: Part,
+        missed: Part,
+    },
     Internal {
         who: Who,
         key: Value,
@@ -120,6 +126,14 @@ pub struct Seen {
     pub commit: Option<u64>,
 }
 
+/// A write of which a snapshot shows whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub key: Value,
+    pub value: Value,
+    pub read: u64,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Did {
     Read,
@@ -131,7 +145,7 @@ impl Violation {
         match self {
             Violation::CommitBelowSnapshot { .. } => Rule::CommitAboveSnapshot,
             Violation::SameCommit { .. } => Rule::CommitAlone,
-            Violation::WrongRead { .. } => Rule::Read,
+            Violation::WrongRead { .. } | Violation::HalfSeen { .. } => Rule::Read,
             Violation::Internal { .. } => Rule::Internal,
             Violation::Conflict { .. } => Rule::Conflict,
             Violation::Changed { .. } => Rule::Unchanged,
@@ -150,6 +164,7 @@ impl Violation {
             | Violation::Changed { who, other: Some((other, _)), .. } => vec![other.operation, who.operation],
             Violation::CommitBelowSnapshot { who, .. }
             | Violation::WrongRead { who, .. }
+            | Violation::HalfSeen { who, .. }
             | Violation::Internal { who, .. }
             | Violation::Conflict { who, .. }
             | Violation::Changed { who, .. } => vec![who.operation],
@@ -187,6 +202,11 @@ impl fmt::Display for Violation {
                 };
                 write!(f, "{who} read {key} at {read} and found {}, expected {}", seen(found), seen(due))
             }
+            Violation::HalfSeen { who, seen, missed } => write!(
+                f,
+                "{who} saw half of a transaction: {} of {} was there at {}, and {} of {}, which it wrote too, not at {}",
+                seen.value, seen.key, seen.read, missed.value, missed.key, missed.read
+            ),
             Violation::Internal { who, key, found } => {
                 write!(f, "{who} read {found} of {key}, which it had itself written otherwise")
             }
