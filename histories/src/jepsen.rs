@@ -8,6 +8,7 @@
 //! | Jepsen | here |
 //! | --- | --- |
 //! | `:f`, first elements of micro-operations | text without a colon; without `:f`, a list of micro-operations is a `txn` |
+//! | `:f` of a completion | as that of its invocation; another is refused |
 //! | `:value` of a completion | its answer; nil where it only repeats the invocation's, but never in an ok `txn` |
 //! | ok `:cas`, `:fail :cas` with `:answer` | `:answer true`, `:answer false`: the answer, and it was ok |
 //! | `:error` | `error` if it is text and the operation failed, otherwise an extra key |
