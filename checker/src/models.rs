@@ -726,11 +726,11 @@ pub const MODELS: &[Model] = &[
         facts: &[fact("lag", FactKind::Count), fact("waiting_max", FactKind::Count), INITIAL, REAL_TIME],
         judge: Judge::By(|header, options| {
             let count = |name: &str| header.facts.get(name).and_then(Value::as_int).and_then(|int| int.try_into().ok());
-            let default = isolation::stamped::Options::default();
+            let level = options.level.unwrap_or(strongest(header));
+            let default = isolation::stamped::Options::at(level);
             let waiting_max = count("waiting_max").map_or(default.waiting_max, |max: u64| max as usize);
             let lag = count("lag").unwrap_or(default.lag);
             let stamped = isolation::stamped::Options { lag, waiting_max, initial: initial(header, options) };
-            let level = options.level.unwrap_or(strongest(header));
             Box::new(WhiteBox { stamped: Stamped::new(&stamped), level })
         }),
     },

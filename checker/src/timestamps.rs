@@ -11,9 +11,9 @@ use crate::isolation::stamped::{Options, check_stamped};
 use crate::{CheckError, Verdict};
 
 pub fn check(history: &History) -> Result<Verdict, CheckError> {
-    let (level, lag) = match history.header.facts.get(facts::REAL_TIME) {
-        Some(Value::Bool(false)) => (Level::StrongSessionSerializable, u64::MAX),
-        _ => (Level::StrictSerializable, 0),
+    let level = match history.header.facts.get(facts::REAL_TIME) {
+        Some(Value::Bool(false)) => Level::StrongSessionSerializable,
+        _ => Level::StrictSerializable,
     };
-    Ok(check_stamped(history, &Options { lag, ..Options::default() })?.verdict(level))
+    Ok(check_stamped(history, &Options::at(level))?.verdict(level))
 }

@@ -193,7 +193,8 @@ impl Judge<'_> {
     pub fn new<'a>(asked: &'a Asked, header: &Header) -> Judge<'a> {
         let model = asked.model.stream(header, &asked.options);
         let initial = header.facts.get(facts::INITIAL).cloned().unwrap_or_default();
-        let of_stamps = || Stamped::new(&stamped::Options { initial, ..stamped::Options::default() });
+        let level = asked.level.unwrap_or(Level::StrictSerializable);
+        let of_stamps = || Stamped::new(&stamped::Options { initial, ..stamped::Options::at(level) });
         let stamped = (asked.model.name != models::STAMPED).then(of_stamps);
         Judge { asked, model, stamped, alarms: History::default() }
     }

@@ -72,6 +72,16 @@ impl Default for Options {
     }
 }
 
+impl Options {
+    /// Enough for a level: where real time is not promised, a read may be as old as it likes, and so all waits to the end.
+    pub fn at(level: Level) -> Options {
+        match Rule::RealTime.is_of(level) {
+            true => Options::default(),
+            false => Options { lag: u64::MAX, waiting_max: usize::MAX, ..Options::default() },
+        }
+    }
+}
+
 /// Judges a history by its timestamps. Operations without any are passed over. Its fact `initial` counts, if there is one.
 pub fn check_stamped(history: &History, options: &Options) -> Result<StampedReport, CheckError> {
     let initial = history.header.facts.get(facts::INITIAL).unwrap_or(&options.initial).clone();
