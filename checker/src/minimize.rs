@@ -52,15 +52,30 @@ pub fn minimize(
     for operation in &operations {
         events.push((operation.invoke_event, operation.completed.map(|completed| completed.event)));
     }
-    let hint = hint.to_vec();
-    let mut search = Search { history, events, hint, needs: Vec::new(), shows, asked: 0, is_over: false };
+    let mut search = Search {
+        history,
+        events,
+        hint: hint.to_vec(),
+        needs: Vec::new(),
+        needed_by: Vec::new(),
+        is_needed: Vec::new(),
+        shows,
+        asked: 0,
+        is_over: false,
+    };
     let mut kept: Vec<usize> = (0..operations.len()).collect();
-    let hint: Vec<usize> = kept.iter().copied().filter(|operation| search.hint.contains(operation)).collect();
+    let hint: Vec<usize> = kept.iter().copied().filter(|operation| hint.contains(operation)).collect();
     if !hint.is_empty() && search.still_shows(&hint) {
         kept = hint;
     } else {
         search.needs = needs(&operations);
+        search.needed_by = vec![Vec::new(); operations.len()];
+        for (operation, needs) in search.needs.iter().enumerate() {
+            needs.iter().for_each(|needed| search.needed_by[*needed].push(operation));
+        }
         let closed = search.closed(&hint);
+        search.is_needed = vec![false; operations.len()];
+        closed.iter().for_each(|operation| search.is_needed[*operation] = true);
         if closed.len() > hint.len() && closed.len() < kept.len() && search.still_shows(&closed) {
             kept = closed;
         } else if !search.still_shows(&kept) {
@@ -146,6 +161,10 @@ struct Search<'a> {
     hint: Vec<usize>,
     /// Per operation: others that it should not be without. Empty: nothing is known.
     needs: Vec<Vec<usize>>,
+    /// The other way around.
+    needed_by: Vec<Vec<usize>>,
+    /// Per operation: whether those that are expected to show it need it, or who these need, and so on.
+    is_needed: Vec<bool>,
     shows: &'a mut dyn FnMut(&History) -> Shows,
     asked: usize,
     is_over: bool,
@@ -193,20 +212,16 @@ impl Search<'_> {
 
     /// Those that are left when these places of `kept` go, and with them whoever needs them.
     fn without(&self, kept: &[usize], gone: Range<usize>) -> Vec<usize> {
-        let mut is_gone = vec![false; self.events.len()];
-        kept[gone].iter().for_each(|operation| is_gone[*operation] = true);
-        loop {
-            let mut more = false;
-            for operation in kept {
-                let needs_gone = || self.needs[*operation].iter().any(|needed| is_gone[*needed]);
-                if !self.needs.is_empty() && !is_gone[*operation] && needs_gone() {
-                    (is_gone[*operation], more) = (true, true);
-                }
-            }
-            if !more {
-                return kept.iter().copied().filter(|operation| !is_gone[*operation]).collect();
+        // Whoever went before takes nobody along any more.
+        let mut is_gone = vec![true; self.events.len()];
+        kept.iter().for_each(|operation| is_gone[*operation] = false);
+        let mut next = kept[gone].to_vec();
+        while let Some(operation) = next.pop() {
+            if !std::mem::replace(&mut is_gone[operation], true) {
+                next.extend(self.needed_by.get(operation).into_iter().flatten());
             }
         }
+        kept.iter().copied().filter(|operation| !is_gone[*operation]).collect()
     }
 
     /// Leaves out the end, as long as the beginning shows it. (What begins later may hide it again; then less is cut.)
@@ -233,14 +248,16 @@ impl Search<'_> {
             let try_alone = alone_helps || stretch * FEW >= before;
             alone_helps = false;
             let mut first = 0;
-            while first < kept.len() {
+            while first < kept.len() && !self.is_over {
                 let end = (first + stretch).min(kept.len());
-                let alone: Vec<usize> = kept[..first].iter().chain(&kept[end..]).copied().collect();
-                let closed = self.without(kept, first..end);
-                if self.is_promising(kept, &closed) && self.still_shows(&closed) {
+                let rest: Vec<usize> = kept[..first].iter().chain(&kept[end..]).copied().collect();
+                let is_hopeless = self.is_hopeless(kept, first..end);
+                let closed = if is_hopeless { None } else { Some(self.without(kept, first..end)) };
+                let is_other = closed.as_ref().is_none_or(|closed| closed.len() < rest.len());
+                if let Some(closed) = closed.filter(|closed| self.still_shows(closed)) {
                     *kept = closed;
-                } else if try_alone && closed.len() < alone.len() && self.still_shows(&alone) {
-                    (*kept, alone_helps) = (alone, true);
+                } else if try_alone && is_other && self.still_shows(&rest) {
+                    (*kept, alone_helps) = (rest, true);
                 } else {
                     first = end;
                 }
@@ -250,10 +267,11 @@ impl Search<'_> {
         }
     }
 
-    /// Whether those who show it are still there, as far as anybody knows.
-    fn is_promising(&self, kept: &[usize], rest: &[usize]) -> bool {
-        let is_in = |all: &[usize]| self.hint.iter().all(|operation| all.binary_search(operation).is_ok());
-        self.needs.is_empty() || is_in(rest) || !is_in(kept)
+    /// Whether those who are expected to show it need any of these places of `kept`.
+    fn is_hopeless(&self, kept: &[usize], gone: Range<usize>) -> bool {
+        let is_kept = |operation: &usize| kept.binary_search(operation).is_ok();
+        self.hint.iter().all(is_kept)
+            && kept[gone].iter().any(|operation| self.is_needed.get(*operation) == Some(&true))
     }
 
     /// Leaves out single operations, later ones first, until none of those that are left can go.
@@ -263,8 +281,10 @@ impl Search<'_> {
             place = if place == 0 { kept.len() } else { place } - 1;
             let mut alone = kept.clone();
             alone.remove(place);
-            let closed = self.without(kept, place..place + 1);
-            if closed.len() < alone.len() && self.is_promising(kept, &closed) && self.still_shows(&closed) {
+            let is_hopeless = self.is_hopeless(kept, place..place + 1);
+            let closed = if is_hopeless { None } else { Some(self.without(kept, place..place + 1)) };
+            let closed = closed.filter(|closed| closed.len() < alone.len() && self.still_shows(closed));
+            if let Some(closed) = closed {
                 (*kept, in_vain) = (closed, 0);
                 place = place.min(kept.len());
             } else if self.still_shows(&alone) {

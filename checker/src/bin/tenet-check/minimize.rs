@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use tenet_checker::minimize::{Minimal, Shows, minimize as smallest};
@@ -28,6 +29,9 @@ pub struct MinimizeOptions {
     to: Format,
 }
 
+/// What is left when time is over is judged once more, to say what it shows.
+const GRACE: Duration = Duration::from_secs(10);
+
 enum Done {
     Minimal(Box<(Minimal, Answer)>),
     /// There is nothing to make smaller.
@@ -37,7 +41,8 @@ enum Done {
 pub fn minimize(options: &MinimizeOptions) -> Result<u8, Stopped> {
     let input = only(&options.file)?;
     let name = input.name();
-    let watch = Watch::new(&options.judging);
+    let mut watch = Watch::new(&options.judging);
+    watch.grace = GRACE;
     let job = Job {
         judging: options.judging.clone(),
         kept: Some(Kept::default()),

@@ -18,7 +18,7 @@ use crate::limits::{bytes_text, free, held};
 /// How often the watcher looks.
 const GLANCE: Duration = Duration::from_millis(20);
 
-/// How long jobs may take to stop once they are asked.
+/// How long jobs may take to stop once they are asked, unless they say otherwise.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// Nobody wants to be told about what is done at once.
@@ -73,13 +73,15 @@ pub struct Watch {
     began: Instant,
     timeout: Option<Duration>,
     memory: Option<usize>,
+    /// How long jobs may take to stop once they are asked.
+    pub grace: Duration,
     pub signals: Arc<Signals>,
 }
 
 impl Watch {
     pub fn new(judging: &Judging) -> Watch {
         let memory = judging.memory.or_else(|| free().map(|free| free / 5 * 4));
-        Watch { began: Instant::now(), timeout: judging.timeout, memory, signals: Arc::default() }
+        Watch { began: Instant::now(), timeout: judging.timeout, memory, grace: GRACE, signals: Arc::default() }
     }
 
     pub fn memory(&self) -> Option<usize> {
@@ -132,7 +134,7 @@ impl Watch {
                 Err(mpsc::RecvTimeoutError::Timeout) => {}
             }
             match &over {
-                Some((_, since)) if since.elapsed() > GRACE => break,
+                Some((_, since)) if since.elapsed() > self.grace => break,
                 Some(_) => {}
                 None => {
                     over = self.over().map(|reason| (reason, Instant::now()));
