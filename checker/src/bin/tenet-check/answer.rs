@@ -165,7 +165,7 @@ impl Judged {
             && said.shown.verdict == "valid"
         {
             text = format!(
-                "strongest levels that hold: {}; ruled out, with all above: {}",
+                "strongest levels not ruled out: {}; ruled out, with all above: {}",
                 names(strongest),
                 names(ruled_out)
             );
