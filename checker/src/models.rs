@@ -429,11 +429,12 @@ pub fn candidates(history: &History) -> Vec<&'static Model> {
     }
 }
 
-/// Those that read the history too, and judge another promise of it than the one that was guessed.
+/// Those that read the history too, and judge another promise of it than the one that was guessed. (Timestamps make no
+/// other promise.)
 pub fn others(guessed: &Model, history: &History) -> Vec<&'static Model> {
     let is_other = |model: &&Model| {
         let has_time = has_real_time(&history.header) || !model.needs_real_time;
-        model.by_name_only && model.name != guessed.name && has_time && model.reads(history)
+        model.by_name_only && ![guessed.name, STAMPED].contains(&model.name) && has_time && model.reads(history)
     };
     MODELS.iter().filter(is_other).collect()
 }
