@@ -8,6 +8,8 @@ use std::io;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -295,21 +297,41 @@ fn failed(what: impl Into<String>) -> impl FnOnce(io::Error) -> ClusterError {
     |source| ClusterError::Io { what, source }
 }
 
-/// Ports that nobody listens on now. Another process may take one before we do: then the node says so and ends.
+/// Ports that nobody listens on now. No port is given twice by this process: one of a node that was killed is free as long as
+/// that is dead, and nobody else's. Another process may take one before we do: then the node says so and ends.
 fn free_ports(count: usize) -> io::Result<Vec<u16>> {
+    static FIRST: OnceLock<usize> = OnceLock::new();
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
     let width = usize::from(PORTS.end - PORTS.start);
-    // Those who look at the same moment begin at different places.
-    let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
-    let first = (std::process::id() as usize).wrapping_mul(7919) + nanos as usize / 64;
+    // Processes that look at the same moment begin at different places.
+    let first = FIRST.get_or_init(|| {
+        let nanos = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.subsec_nanos());
+        (std::process::id() as usize).wrapping_mul(7919) + nanos as usize / 64
+    });
     let mut found = Vec::with_capacity(count);
-    for step in 0..width {
+    while found.len() < count {
+        let step = NEXT.fetch_add(1, Ordering::Relaxed);
+        if step >= width {
+            let problem = format!("{count} free ports wanted, {} found", found.len());
+            return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, problem));
+        }
         let port = PORTS.start + ((first + step) % width) as u16;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
             found.push(port);
-            if found.len() == count {
-                return Ok(found);
-            }
         }
     }
-    Err(io::Error::new(io::ErrorKind::AddrNotAvailable, format!("{count} free ports wanted, {} found", found.len())))
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Else a cluster that is made while another's node is dead could sit on its ports when it returns.
+    #[test]
+    fn a_port_is_given_once() {
+        let mut given: Vec<u16> = (0..100).flat_map(|_| free_ports(9).unwrap()).collect();
+        given.sort_unstable();
+        assert!(given.windows(2).all(|two| two[0] != two[1]), "{given:?}");
+    }
 }
