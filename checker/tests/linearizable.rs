@@ -380,7 +380,7 @@ macro_rules! by_kind {
             Kind::FencedMutex => $function(&Mutex::fenced(), $($argument),*),
             Kind::Queue => $function(&FifoQueue, $($argument),*),
             Kind::UnorderedQueue => $function(&UnorderedQueue, $($argument),*),
-            Kind::Set => $function(&Set, $($argument),*),
+            Kind::Set => $function(&Set::default(), $($argument),*),
             Kind::Counter => $function(&Counter::new(0), $($argument),*),
             Kind::Kv => $function(&Kv::new(Value::Nil), $($argument),*),
             Kind::Log => $function(&Log, $($argument),*),

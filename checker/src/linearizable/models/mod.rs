@@ -117,7 +117,7 @@ pub(super) fn stream(options: &Options, initial: Value) -> Box<dyn Stream> {
         Kind::FencedMutex => of(Mutex::fenced(), options),
         Kind::Queue => of(FifoQueue, options),
         Kind::UnorderedQueue => of(UnorderedQueue, options),
-        Kind::Set => of(Set, options),
+        Kind::Set => of(Set::default(), options),
         Kind::Counter => of(Counter::new(initial.as_int().unwrap_or(0)), options),
         Kind::Kv => of(Kv::new(initial), options),
         Kind::Log => of(Log, options),
