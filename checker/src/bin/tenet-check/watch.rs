@@ -56,9 +56,14 @@ impl Signals {
         self.total.store(total, Ordering::Relaxed);
     }
 
+    /// A search may go back; what is told does not.
     pub fn checking(&self, done: u64, total: u64) {
-        self.reading(done, total);
-        self.checking.store(true, Ordering::Relaxed);
+        if self.checking.swap(true, Ordering::Relaxed) {
+            self.done.fetch_max(done, Ordering::Relaxed);
+            self.total.store(total, Ordering::Relaxed);
+        } else {
+            self.reading(done, total);
+        }
     }
 }
 
@@ -222,6 +227,16 @@ fn estimate(part: u64, whole: u64, since: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_does_not_go_back() {
+        let signals = Signals::default();
+        signals.reading(900, 1000);
+        for (done, told) in [(0, 0), (70, 70), (40, 70), (80, 80)] {
+            signals.checking(done, 100);
+            assert_eq!(signals.done.load(Ordering::Relaxed), told);
+        }
+    }
 
     #[test]
     fn estimate_is_in_proportion() {
