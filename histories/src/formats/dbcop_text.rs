@@ -251,7 +251,11 @@ impl<W: Write> Sink for Writer<W> {
             }
             What::Complete { process, completion } => {
                 self.output.lose_facts_of(completion)?;
-                let asked = self.open.remove(process).unwrap_or_default();
+                // Whose number was not looked at may be any, and each below it gets a session.
+                let Some(asked) = self.open.remove(process) else {
+                    let what = format!("a completion of {process} without an invocation");
+                    return Err(self.output.refuse(Loss::Values, what));
+                };
                 let list = if completion.value.is_nil() { &asked } else { &completion.value };
                 let line = match completion.outcome {
                     Outcome::Ok => self.line(list, true)?,

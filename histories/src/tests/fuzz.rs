@@ -284,3 +284,13 @@ fn nesting_is_bounded_in_every_format() {
         assert!(found.contains("nested deeper than 128, expected"), "{format}: {found}");
     }
 }
+
+/// Found by `edited_histories`, once in a hundred thousand: two thousand million empty sessions.
+#[test]
+fn a_session_that_never_began_has_no_number() {
+    let text = "{:type :info, :f :txn, :process 2147483648, :value nil}\n";
+    digest(text.as_bytes(), Format::JepsenEdn);
+    let completed =
+        "{\"tenet-history\":2,\"workload\":\"\"}\n{\"time_ns\":0,\"type\":\"unknown\",\"process\":2147483648}\n";
+    digest(completed.as_bytes(), Format::JsonLines);
+}
