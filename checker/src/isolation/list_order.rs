@@ -4,7 +4,6 @@
 //! transactions, and elements that nobody appended, are passed over: the dependency is on the last one that counts.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use tenet_histories::{Outcome, Value};
@@ -15,7 +14,7 @@ use super::graph::{EdgeSink, Kind};
 use super::index::NONE;
 use super::lists::{Lists, Read, SEEN};
 use super::proof::Because;
-use super::{Dependencies, Sight};
+use super::{Dependencies, Said, Sight};
 
 /// The orders of all keys, flat, and who has happened.
 pub(super) struct ListOrder<'a> {
@@ -385,26 +384,10 @@ impl Dependencies for ListOrder<'_> {
         self.lists.appends.of(number).is_empty()
     }
 
-    fn each_sight(&self, number: u32, sight: &mut dyn FnMut(Sight)) {
-        let ControlFlow::Continue(()) = self.each_cause(number, |place, other, cause| {
-            sight(Sight { place, other, kind: cause.kind() });
-            ControlFlow::<Infallible>::Continue(())
-        });
-    }
-
-    fn because_at(&self, from: u32, to: u32, kind: Kind, place: Option<u32>) -> Because {
-        match kind {
-            Kind::Process => Because::SameProcess,
-            Kind::RealTime => Because::RealTime,
-            Kind::WriteWrite | Kind::WriteRead | Kind::ReadWrite | Kind::PredicateReadWrite => {
-                let (number, other) = if kind.is_anti_dependency() { (from, to) } else { (to, from) };
-                let found = self.each_cause(number, |at, of, cause| {
-                    let is_it = of == other && cause.kind() == kind && place.is_none_or(|place| place == at);
-                    if is_it { ControlFlow::Break(cause) } else { ControlFlow::Continue(()) }
-                });
-                self.say(found.break_value().expect("an edge was made from what explains it"))
-            }
-        }
+    fn each_said(&self, number: u32, said: &mut Said<'_>) -> ControlFlow<()> {
+        self.each_cause(number, |place, other, cause| {
+            said(Sight { place, other, kind: cause.kind() }, &|| self.say(cause))
+        })
     }
 
     /// Two transactions that read one version and both wrote the next one. Each such pair is in a cycle.

@@ -162,15 +162,52 @@ impl Registers {
     }
 }
 
+/// Told of what a step shows, and how to say why.
+type Said<'s> = dyn FnMut(Sight, &dyn Fn() -> Because) -> ControlFlow<()> + 's;
+
 /// What a model of data knows of its transactions.
 trait Dependencies {
     fn each_edge(&self, edge: &mut EdgeSink<'_>) -> ControlFlow<()>;
     /// It asked for no writes.
     fn only_reads(&self, number: u32) -> bool;
+    /// What the steps of a transaction show of others, and why, for whoever asks.
+    fn each_said(&self, number: u32, said: &mut Said<'_>) -> ControlFlow<()>;
+
+    /// Why the one wrote before the other, as far as no step of the other says it.
+    fn overwrote(&self, _from: u32, _to: u32) -> Option<Because> {
+        None
+    }
+
     /// All of a transaction.
-    fn each_sight(&self, number: u32, sight: &mut dyn FnMut(Sight));
+    fn each_sight(&self, number: u32, sight: &mut dyn FnMut(Sight)) {
+        let told = self.each_said(number, &mut |found, _| {
+            sight(found);
+            ControlFlow::Continue(())
+        });
+        assert!(told.is_continue(), "nobody broke off");
+    }
+
     /// Why there is that edge, as the step at a place shows it, or any.
-    fn because_at(&self, from: u32, to: u32, kind: Kind, place: Option<u32>) -> Because;
+    fn because_at(&self, from: u32, to: u32, kind: Kind, place: Option<u32>) -> Because {
+        match kind {
+            Kind::Process => return Because::SameProcess,
+            Kind::RealTime => return Because::RealTime,
+            Kind::WriteWrite | Kind::WriteRead | Kind::ReadWrite | Kind::PredicateReadWrite => {}
+        }
+        let (number, other) = if kind.is_anti_dependency() { (from, to) } else { (to, from) };
+        let mut because = None;
+        let is_it =
+            |sight: Sight| sight.other == other && sight.kind == kind && place.is_none_or(|place| place == sight.place);
+        let _ = self.each_said(number, &mut |sight, say| match is_it(sight) {
+            true => {
+                because = Some(say());
+                ControlFlow::Break(())
+            }
+            false => ControlFlow::Continue(()),
+        });
+        let overwrote = || self.overwrote(from, to).filter(|_| kind == Kind::WriteWrite);
+        because.or_else(overwrote).expect("an edge was made from what explains it")
+    }
 
     fn because(&self, from: u32, to: u32, kind: Kind) -> Because {
         self.because_at(from, to, kind, None)

@@ -16,7 +16,6 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::convert::Infallible;
 use std::ops::ControlFlow;
 
 use tenet_histories::{Outcome, Value};
@@ -28,7 +27,7 @@ use super::graph::{EdgeSink, Graph, Kind, Rule, TooManyEdges, View};
 use super::index::NONE;
 use super::proof::{Because, Later, Source};
 use super::registers::{Read, Registers, Version};
-use super::{Dependencies, Options, Order, Sight};
+use super::{Dependencies, Options, Order, Said, Sight};
 
 /// How an edge between versions is known, in the terms of the graph.
 const INITIAL: Kind = Kind::ReadWrite;
@@ -486,34 +485,18 @@ impl Dependencies for RegisterOrder<'_> {
         self.registers.writes.of(number).is_empty()
     }
 
-    fn each_sight(&self, number: u32, sight: &mut dyn FnMut(Sight)) {
-        let ControlFlow::Continue(()) = self.each_cause(number, |place, other, cause| {
-            sight(Sight { place, other, kind: cause.kind() });
-            ControlFlow::<Infallible>::Continue(())
-        });
+    fn each_said(&self, number: u32, said: &mut Said<'_>) -> ControlFlow<()> {
+        self.each_cause(number, |place, other, cause| {
+            said(Sight { place, other, kind: cause.kind() }, &|| self.say(cause))
+        })
     }
 
-    fn because_at(&self, from: u32, to: u32, kind: Kind, place: Option<u32>) -> Because {
-        match kind {
-            Kind::Process => Because::SameProcess,
-            Kind::RealTime => Because::RealTime,
-            Kind::WriteWrite => {
-                let found = self.overwrites(from).find(|(_, next, _)| self.by(*next) == to);
-                let (write, next, how) = found.expect("an edge was made from what explains it");
-                let writes = &self.registers.writes;
-                let key = self.registers.keys.name(writes.key[write as usize]).clone();
-                let (first, second) = (writes.value(write), writes.value(next));
-                Because::Overwrote { key, first, second, order: vec![self.later(write, next, how)] }
-            }
-            Kind::WriteRead | Kind::ReadWrite | Kind::PredicateReadWrite => {
-                let (number, other) = if kind.is_anti_dependency() { (from, to) } else { (to, from) };
-                let found = self.each_cause(number, |at, of, cause| {
-                    let is_it = of == other && cause.kind() == kind && place.is_none_or(|place| place == at);
-                    if is_it { ControlFlow::Break(cause) } else { ControlFlow::Continue(()) }
-                });
-                self.say(found.break_value().expect("an edge was made from what explains it"))
-            }
-        }
+    fn overwrote(&self, from: u32, to: u32) -> Option<Because> {
+        let (write, next, how) = self.overwrites(from).find(|(_, next, _)| self.by(*next) == to)?;
+        let writes = &self.registers.writes;
+        let key = self.registers.keys.name(writes.key[write as usize]).clone();
+        let (first, second) = (writes.value(write), writes.value(next));
+        Some(Because::Overwrote { key, first, second, order: vec![self.later(write, next, how)] })
     }
 
     /// Not all of them are in a cycle: they are found without.

@@ -117,32 +117,34 @@ pub fn list_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> Hist
 /// The same over registers: the value of one is the last element of a list.
 pub fn register_history(shuffle: &[usize], plans: &[Plan], final_read: bool) -> History {
     let mut history = list_history(shuffle, plans, final_read);
-    for event in &mut history.events {
-        let value = match &mut event.what {
-            What::Invoke { call, .. } => &mut call.value,
-            What::Complete { completion, .. } => &mut completion.value,
-            _ => continue,
-        };
-        let Value::List(micros) = value else { continue };
-        for micro in micros {
-            let Value::List(parts) = micro else { unreachable!() };
-            if parts[0].as_text() == Some("append") {
-                parts[0] = "w".into();
+    for parts in micros_of(&mut history) {
+        if parts[0].as_text() == Some("append") {
+            parts[0] = "w".into();
+        }
+        let is_range = parts[0].as_text() == Some("rr");
+        if let Value::List(pairs) = &mut parts[2]
+            && is_range
+        {
+            for pair in pairs {
+                let Value::List(pair) = pair else { unreachable!() };
+                pair[1] = last_of(&pair[1]);
             }
-            let is_range = parts[0].as_text() == Some("rr");
-            if let Value::List(pairs) = &mut parts[2]
-                && is_range
-            {
-                for pair in pairs {
-                    let Value::List(pair) = pair else { unreachable!() };
-                    pair[1] = last_of(&pair[1]);
-                }
-            } else if let Value::List(_) = &parts[2] {
-                parts[2] = last_of(&parts[2]);
-            }
+        } else if let Value::List(_) = &parts[2] {
+            parts[2] = last_of(&parts[2]);
         }
     }
     history
+}
+
+/// All steps of all transactions, asked and answered.
+fn micros_of(history: &mut History) -> impl Iterator<Item = &mut Vec<Value>> {
+    let values = history.events.iter_mut().filter_map(|event| match &mut event.what {
+        What::Invoke { call, .. } => Some(&mut call.value),
+        What::Complete { completion, .. } => Some(&mut completion.value),
+        _ => None,
+    });
+    let lists = values.filter_map(|value| if let Value::List(micros) = value { Some(micros) } else { None });
+    lists.flatten().map(|micro| if let Value::List(parts) = micro { parts } else { unreachable!() })
 }
 
 fn last_of(list: &Value) -> Value {
@@ -152,25 +154,16 @@ fn last_of(list: &Value) -> Value {
 /// The same history with elements and values that are no integers, or hardly.
 pub fn with_other_values(history: &History) -> History {
     let mut history = history.clone();
-    for event in &mut history.events {
-        let value = match &mut event.what {
-            What::Invoke { call, .. } => &mut call.value,
-            What::Complete { completion, .. } => &mut completion.value,
-            _ => continue,
-        };
-        let Value::List(micros) = value else { continue };
-        for micro in micros {
-            let Value::List(parts) = micro else { unreachable!() };
-            let is_range = parts[0].as_text() == Some("rr");
-            match &mut parts[2] {
-                Value::List(pairs) if is_range => {
-                    for pair in pairs {
-                        let Value::List(pair) = pair else { unreachable!() };
-                        pair[1] = other(&pair[1]);
-                    }
+    for parts in micros_of(&mut history) {
+        let is_range = parts[0].as_text() == Some("rr");
+        match &mut parts[2] {
+            Value::List(pairs) if is_range => {
+                for pair in pairs {
+                    let Value::List(pair) = pair else { unreachable!() };
+                    pair[1] = other(&pair[1]);
                 }
-                there => *there = other(there),
             }
+            there => *there = other(there),
         }
     }
     history
